@@ -1,0 +1,1 @@
+//! Holds the integration suite; nothing to link against.
