@@ -1,0 +1,9 @@
+//! Coming.
+use anyhow::{Result, bail};
+/// Args.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+/// Run.
+pub fn run(_args: &Args) -> Result<std::process::ExitCode> {
+    bail!("generate is not written yet")
+}
