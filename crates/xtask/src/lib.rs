@@ -4,6 +4,7 @@
 
 pub mod commands;
 pub mod control_plane;
+pub mod generated;
 pub mod process;
 pub mod ui;
 pub mod workspace;

@@ -160,8 +160,14 @@ fn foreground(tools: Tools, place: &Place) -> Result<()> {
     let plane = ControlPlane::own(tools)?;
     let crds = workspace::root().join("crds");
     if crds.is_dir() {
-        for warning in plane.install_crds(&crds)? {
-            ui::note(format!("warning from the API server: {warning}"));
+        // A CRD that the API server refuses is what a developer came to look at, not a reason to stop.
+        match plane.install_crds(&crds) {
+            Ok(warnings) => {
+                warnings
+                    .iter()
+                    .for_each(|warning| ui::note(format!("warning from the API server: {warning}")));
+            }
+            Err(error) => ui::note(format!("the CRDs are not all installed: {error}")),
         }
     }
     let pids: Vec<String> = plane.process_ids().iter().map(u32::to_string).collect();
