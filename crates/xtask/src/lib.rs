@@ -6,5 +6,6 @@ pub mod commands;
 pub mod control_plane;
 pub mod generated;
 pub mod process;
+pub mod testing;
 pub mod ui;
 pub mod workspace;

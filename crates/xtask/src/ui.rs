@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 /// Where output is no terminal, a sign of life this often.
-const QUIET: Duration = Duration::from_secs(60);
+const QUIET: Duration = Duration::from_mins(1);
 
 /// Prints one line of the result on stdout. A closed pipe (`| head`) is no error.
 pub fn line(text: impl std::fmt::Display) {
@@ -49,6 +49,19 @@ impl Progress {
             note(format!("{} …", progress.what));
         }
         progress
+    }
+
+    /// As [`Progress::start`], but says nothing where output is no terminal until a minute has passed.
+    pub fn quiet(what: impl Into<String>) -> Self {
+        let now = Instant::now();
+        Self { what: what.into(), since: now, printed: now, terminal: std::io::stderr().is_terminal() }
+    }
+
+    /// Takes the line away: what comes next says how it went.
+    pub fn clear(self) {
+        if self.terminal {
+            let _ = write!(std::io::stderr().lock(), "\r\x1b[2K");
+        }
     }
 
     /// Shows where it stands.

@@ -15,7 +15,7 @@ use crate::control_plane::{ControlPlane, Tool, Tools};
 use crate::{process::POLL, process::signal, ui, workspace};
 
 /// Building comes before; this is for starting alone.
-const UP_WITHIN: Duration = Duration::from_secs(120);
+const UP_WITHIN: Duration = Duration::from_mins(2);
 const DOWN_WITHIN: Duration = Duration::from_secs(20);
 
 /// What to do with the developer's API server.
@@ -163,9 +163,9 @@ fn foreground(tools: Tools, place: &Place) -> Result<()> {
         // A CRD that the API server refuses is what a developer came to look at, not a reason to stop.
         match plane.install_crds(&crds) {
             Ok(warnings) => {
-                warnings
-                    .iter()
-                    .for_each(|warning| ui::note(format!("warning from the API server: {warning}")));
+                for warning in warnings {
+                    ui::note(format!("warning from the API server: {warning}"));
+                }
             }
             Err(error) => ui::note(format!("the CRDs are not all installed: {error}")),
         }

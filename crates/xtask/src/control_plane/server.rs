@@ -38,7 +38,7 @@ impl Server {
         loop {
             match Self::try_start(tools, folder, kubeconfig) {
                 Err(Error::Died { tail, .. }) if attempt < ATTEMPTS && tail.contains(PORT_TAKEN) => {
-                    attempt += 1
+                    attempt += 1;
                 }
                 result => return result,
             }

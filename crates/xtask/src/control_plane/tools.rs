@@ -231,14 +231,14 @@ mod tests {
 
     #[test]
     fn the_cache_goes_where_the_user_says() {
-        let path = |text: &str| Some(PathBuf::from(text));
-        fn check(own: Option<PathBuf>, xdg: Option<PathBuf>, home: Option<PathBuf>, expected: Option<&str>) {
+        fn check(folders: [Option<&str>; 3], expected: Option<&str>) {
+            let [own, xdg, home] = folders.map(|folder| folder.map(PathBuf::from));
             assert_eq!(cache_folder(own, xdg, home).ok(), expected.map(PathBuf::from));
         }
-        check(path("/a"), path("/b"), path("/c"), Some("/a"));
-        check(None, path("/b"), path("/c"), Some("/b/skyy-command"));
-        check(None, None, path("/c"), Some("/c/.cache/skyy-command"));
-        check(None, None, None, None);
+        check([Some("/a"), Some("/b"), Some("/c")], Some("/a"));
+        check([None, Some("/b"), Some("/c")], Some("/b/skyy-command"));
+        check([None, None, Some("/c")], Some("/c/.cache/skyy-command"));
+        check([None, None, None], None);
     }
 
     #[test]
