@@ -58,9 +58,18 @@ struct Profile {
 /// Builds programs and tests in one go: two builds would compile shared dependencies twice wherever tests ask
 /// more features of them.
 pub fn build(root: &Path) -> Result<Built> {
+    cargo_build(root, "--all-targets")
+}
+
+/// Builds the workspace's programs and returns the folder they are in.
+pub fn programs(root: &Path) -> Result<PathBuf> {
+    cargo_build(root, "--bins")?.programs.context("cargo built no program")
+}
+
+fn cargo_build(root: &Path, targets: &str) -> Result<Built> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
-        .args(["build", "--workspace", "--all-targets", "--message-format=json-render-diagnostics"])
+        .args(["build", "--workspace", targets, "--message-format=json-render-diagnostics"])
         .current_dir(root);
     without_cargo(&mut command);
     let mut child = Guarded::spawn(&command, Stdio::piped(), Stdio::inherit()).context("starting cargo")?;
