@@ -40,7 +40,9 @@ pub(super) struct Build<'a> {
 /// Builds; `output` is there only when all went well.
 pub(super) fn build(cache: &Path, build: &Build<'_>) -> Result<(), Error> {
     let go = find(cache)?;
-    check_room(cache)?;
+    for folder in [Some(cache.to_owned()), folder_of(&go, "GOCACHE"), folder_of(&go, "GOMODCACHE")] {
+        folder.map_or(Ok(()), |folder| check_room(&folder))?;
+    }
 
     let temporary = build.output.with_extension("part");
     let log_path = cache.join(format!("build-{}.log", build.tool));
@@ -193,6 +195,15 @@ fn at_least(version: &str, minimum: &str) -> bool {
         numbers
     };
     numbers(version) >= numbers(minimum)
+}
+
+/// One of the folders Go itself writes to.
+fn folder_of(go: &Path, variable: &str) -> Option<PathBuf> {
+    let output = Command::new(go).args(["env", variable]).env("GOTOOLCHAIN", "local").output().ok()?;
+    let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    // Go makes it when it needs it; until then the file system is that of what is there.
+    (!folder.is_empty())
+        .then(|| Path::new(&folder).ancestors().find(|path| path.exists()).map(Path::to_owned))?
 }
 
 fn check_room(folder: &Path) -> Result<(), Error> {
