@@ -1,6 +1,8 @@
-//! What every simulated product gives to the server that carries it.
+//! What every simulated product gives to the server that carries it, and the two marks they exchange.
+//!
+//! It must not know any product.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::Router;
 
@@ -9,6 +11,8 @@ use axum::Router;
 /// The carrying server adds what is the same for all: listening, TLS, counters, faults, saving the state.
 pub trait Product: Send + Sync + 'static {
     /// The vendor's HTTP API, paths as the vendor has them.
+    ///
+    /// Paths below `/_sim/` that the server does not serve itself end here too; they are not counted.
     fn router(self: Arc<Self>) -> Router;
 
     /// The whole state as JSON, so that a later start can go on from it.
@@ -17,3 +21,11 @@ pub trait Product: Send + Sync + 'static {
     /// Takes over a state that `snapshot` gave; the text says why it could not.
     fn restore(&self, state: serde_json::Value) -> Result<(), String>;
 }
+
+/// Where a request came from; the server puts it into the extensions of every request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// Put into the extensions of a response, makes the server close the connection without answering.
+#[derive(Debug, Clone, Copy)]
+pub struct NoAnswer;
