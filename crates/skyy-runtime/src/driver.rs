@@ -63,6 +63,8 @@ pub struct Runtime {
     pub limit: Duration,
     /// How many objects of a kind are looked at side by side.
     pub concurrency: u16,
+    /// No pass begins before it opens.
+    pub gate: Gate,
 }
 
 impl Runtime {
@@ -75,7 +77,45 @@ impl Runtime {
             now: Timestamp::now,
             limit: Duration::from_mins(2),
             concurrency: 16,
+            gate: Gate::default(),
         }
+    }
+}
+
+/// Holds all passes back until what they read from other kinds is known.
+#[derive(Clone, Debug)]
+pub struct Gate(tokio::sync::watch::Receiver<bool>);
+
+/// Opens a gate, once.
+#[derive(Debug)]
+pub struct GateKeeper(tokio::sync::watch::Sender<bool>);
+
+impl Gate {
+    /// A closed gate, and who opens it.
+    pub fn closed() -> (GateKeeper, Self) {
+        let (keeper, gate) = tokio::sync::watch::channel(false);
+        (GateKeeper(keeper), Self(gate))
+    }
+
+    /// False when the gate will never open: its keeper went, as the process ends.
+    async fn pass(&self) -> bool {
+        self.0.clone().wait_for(|open| *open).await.is_ok()
+    }
+}
+
+impl Default for Gate {
+    /// An open gate.
+    fn default() -> Self {
+        let (keeper, gate) = Self::closed();
+        keeper.open();
+        gate
+    }
+}
+
+impl GateKeeper {
+    /// Lets all through, from now on.
+    pub fn open(self) {
+        self.0.send_replace(true);
     }
 }
 
@@ -195,6 +235,9 @@ impl<O: crate::kind::Object> Pass<O> {
 
 /// One pass over one object.
 pub async fn reconcile<K: Kind>(object: Arc<K::Object>, ctx: Arc<Context<K>>) -> Result<Action, Failure> {
+    if !ctx.runtime.gate.pass().await {
+        return Ok(Action::await_change());
+    }
     let started = Instant::now();
     let span = tracing::info_span!(
         "reconcile",

@@ -17,7 +17,7 @@ pub mod server;
 pub mod status;
 pub mod watch;
 
-pub use driver::{Controller, Runtime};
+pub use driver::{Controller, Gate, Runtime};
 pub use failure::{Class, Failure};
 pub use kind::{Goal, Kind, Mode, Note, Progress};
 pub use scope::ApiScope;

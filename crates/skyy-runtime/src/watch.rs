@@ -9,7 +9,7 @@ use kube::{
     core::{DeserializeGuard, error_boundary::InvalidObject},
     runtime::{
         WatchStreamExt,
-        reflector::{ObjectRef, Store},
+        reflector::{self, ObjectRef, Store},
         watcher::{self, Event},
     },
 };
@@ -84,6 +84,31 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Lookup<K> {
     pub async fn ready(&self) -> bool {
         self.0.wait_until_ready().await.is_ok()
     }
+}
+
+/// Watches objects that are only read: what is known of them, and the work that keeps it known.
+pub fn follow<K>(api: Api<K>) -> (Lookup<K>, impl Future<Output = ()> + Send)
+where
+    K: Resource<DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    let (reader, writer) = reflector::store();
+    let work = async move {
+        let events = watcher::watcher(api, watcher::Config::default()).default_backoff().reflect(writer);
+        events
+            .for_each(async |event| {
+                if let Err(error) = event {
+                    tracing::warn!(%error, kind = %K::kind(&()), "watch");
+                }
+            })
+            .await;
+    };
+    (Lookup(reader), work)
 }
 
 /// Tells of every object that this version cannot read, once a generation, in its status.
