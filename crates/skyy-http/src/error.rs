@@ -148,6 +148,21 @@ impl HttpError {
         &self.0.problem
     }
 
+    /// The method of the call.
+    pub fn method(&self) -> &Method {
+        &self.0.place.method
+    }
+
+    /// The path template of the call.
+    pub fn template(&self) -> &'static str {
+        self.0.place.template
+    }
+
+    /// The call in words, for a more telling error: `POST /x at pfsense/edge (https://…)`.
+    pub fn call(&self) -> String {
+        self.0.place.to_string()
+    }
+
     /// The status, where there was an answer.
     pub fn status(&self) -> Option<StatusCode> {
         match self.0.problem {
@@ -222,8 +237,14 @@ impl HttpError {
 
 impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Place { endpoint, base, method, template } = &self.0.place;
-        write!(f, "{method} {template} at {endpoint} ({base}): {}", self.0.problem)
+        write!(f, "{}: {}", self.0.place, self.0.problem)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Place { endpoint, base, method, template } = self;
+        write!(f, "{method} {template} at {endpoint} ({base})")
     }
 }
 

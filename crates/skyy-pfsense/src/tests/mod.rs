@@ -1,0 +1,1 @@
+//! The client against recorded answers and against servers on loopback.
