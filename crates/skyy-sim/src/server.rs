@@ -65,8 +65,15 @@ pub struct Sim;
 impl Sim {
     /// An endpoint for `product`; without more said it listens on a free port of 127.0.0.1, without TLS.
     pub fn builder<P: Product>(product: Arc<P>) -> Builder<P> {
-        Builder { product, addr: "127.0.0.1:0".to_owned(), tls: None, seed: 0, state: None }
+        Builder { product, addr: "127.0.0.1:0".to_owned(), tls: Tls::Off, seed: 0, state: None }
     }
+}
+
+#[derive(Debug)]
+enum Tls {
+    Off,
+    New,
+    With(Certificate),
 }
 
 /// What an endpoint will be like.
@@ -74,7 +81,7 @@ impl Sim {
 pub struct Builder<P> {
     product: Arc<P>,
     addr: String,
-    tls: Option<Option<Certificate>>,
+    tls: Tls,
     seed: u64,
     state: Option<(Arc<StateFile>, String)>,
 }
@@ -90,14 +97,14 @@ impl<P: Product> Builder<P> {
     /// Whether to speak TLS, with a certificate of its own.
     #[must_use]
     pub fn tls(mut self, tls: bool) -> Self {
-        self.tls = tls.then_some(None);
+        self.tls = if tls { Tls::New } else { Tls::Off };
         self
     }
 
     /// Speaks TLS with this certificate.
     #[must_use]
     pub fn certificate(mut self, certificate: Certificate) -> Self {
-        self.tls = Some(Some(certificate));
+        self.tls = Tls::With(certificate);
         self
     }
 
@@ -119,9 +126,9 @@ impl<P: Product> Builder<P> {
     pub async fn start(self) -> Result<Running<P>, SimError> {
         let Self { product, addr, tls, seed, state } = self;
         let certificate = match tls {
-            None => None,
-            Some(Some(certificate)) => Some(certificate),
-            Some(None) => Some(Certificate::generate()?),
+            Tls::Off => None,
+            Tls::New => Some(Certificate::generate()?),
+            Tls::With(certificate) => Some(certificate),
         };
         let state = match state {
             None => None,

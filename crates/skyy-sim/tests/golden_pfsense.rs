@@ -1,5 +1,7 @@
 //! The simulated pfSense answers every recorded exchange of the real package as that one did.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
 mod golden;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
@@ -8,7 +10,7 @@ use axum::{Router, body::Body};
 use golden::{Answer, Earlier, Lists, compare, exchanges, files, recordings, stable};
 use http::Request;
 use http_body_util::BodyExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 use skyy_sim::{
     Clock, Product,
     pfsense::{Options, Pfsense},
@@ -136,4 +138,36 @@ async fn every_recorded_exchange_agrees() {
     assert!(differed.is_empty(), "{agreed} agreed, {} differed:\n{}", differed.len(), differed.join("\n"));
     assert!(agreed > 400, "only {agreed} exchanges were compared");
     println!("{agreed} exchanges agreed");
+}
+
+#[test]
+fn the_comparison_sees_differences() {
+    let check = |recorded: Value, got: Value, lists: Lists, expected: usize| {
+        let exchange =
+            json!({"response": {"status": 200, "content_type": "application/json", "body": recorded}});
+        let answer =
+            Answer { status: 200, content_type: "application/json; charset=x".to_owned(), body: got };
+        let found = compare(&exchange, &answer, lists);
+        assert_eq!(found.len(), expected, "{recorded:?}: {found:?}", recorded = exchange["response"]["body"]);
+    };
+    let same = |recorded, got, lists| check(recorded, got, lists, 0);
+    same(json!({"a": "<any>", "b": "x<any>z", "c": "<any?>"}), json!({"a": [1], "b": "xyz"}), Lists::InOrder);
+    same(json!(["<cut>"]), json!([1, 2, 3]), Lists::InOrder);
+    same(json!([{"id": 2}, {"id": 1}]), json!([{"id": 1}, {"id": 2}]), Lists::Sorted);
+    same(json!("b,a"), json!("a,b"), Lists::Sorted);
+    check(json!([{"id": 2}, {"id": 1}]), json!([{"id": 1}, {"id": 2}]), Lists::InOrder, 2);
+    check(json!({"a": 1, "b": 2}), json!({"a": "1", "c": 2}), Lists::InOrder, 3);
+    check(json!([1, 2]), json!([1]), Lists::InOrder, 1);
+    check(json!("x<any>z"), json!("xy"), Lists::InOrder, 1);
+    check(json!(null), json!(false), Lists::InOrder, 1);
+    let exchange =
+        json!({"response": {"status": 500, "body": {"code": 500, "response_id": "X", "message": "trace"}}});
+    let answer = |status, id: &str| Answer {
+        status,
+        content_type: String::new(),
+        body: json!({"code": 500, "response_id": id, "message": "other"}),
+    };
+    assert!(compare(&exchange, &answer(500, "X"), Lists::InOrder).is_empty());
+    assert_eq!(compare(&exchange, &answer(500, "Y"), Lists::InOrder).len(), 1);
+    assert_eq!(compare(&exchange, &answer(501, "X"), Lists::InOrder).len(), 2);
 }

@@ -61,7 +61,7 @@ pub(super) struct Running {
     /// Waiting jobs of each dispatcher: when they were given.
     queued: BTreeMap<Dispatcher, Vec<Duration>>,
     /// The queued jobs being run, at most one for each dispatcher.
-    running: Vec<Run>,
+    current: Vec<Run>,
     /// Runs that a request waits for; they pass the queue by.
     waited_for: Vec<Run>,
     /// A killed run left its lock behind: no queued job begins any more.
@@ -84,7 +84,7 @@ impl Running {
             self.begin(now, reload);
             let ended = |run: &Run| run.ends <= now;
             let queued =
-                self.running.iter().enumerate().filter(|(_, run)| ended(run)).min_by_key(|(_, run)| run.ends);
+                self.current.iter().enumerate().filter(|(_, run)| ended(run)).min_by_key(|(_, run)| run.ends);
             let waited = self
                 .waited_for
                 .iter()
@@ -93,10 +93,10 @@ impl Running {
                 .min_by_key(|(_, run)| run.ends);
             let run = match (queued, waited) {
                 (Some((at, first)), Some((_, other))) if first.ends <= other.ends => {
-                    self.running.swap_remove(at)
+                    self.current.swap_remove(at)
                 }
                 (_, Some((at, _))) => self.waited_for.swap_remove(at),
-                (Some((at, _)), None) => self.running.swap_remove(at),
+                (Some((at, _)), None) => self.current.swap_remove(at),
                 (None, None) => return,
             };
             self.finish(&run);
@@ -109,14 +109,14 @@ impl Running {
 
     fn begin(&mut self, now: Duration, reload: Duration) {
         for dispatcher in Dispatcher::ALL {
-            let busy = self.running.iter().any(|run| run.dispatcher == dispatcher);
+            let busy = self.current.iter().any(|run| run.dispatcher == dispatcher);
             let Some(jobs) = self.queued.get_mut(&dispatcher).filter(|jobs| !jobs.is_empty()) else {
                 continue;
             };
             if !busy && !self.locked && jobs[0] <= now {
                 let begins = jobs.remove(0);
                 let run = self.run(dispatcher, begins + reload);
-                self.running.push(run);
+                self.current.push(run);
             }
         }
     }
@@ -223,7 +223,7 @@ impl Running {
 
     /// Refuses when a dispatcher has as many jobs as it takes.
     pub(super) fn check_queue(&self, dispatcher: Dispatcher) -> ApiResult<()> {
-        let running = self.running.iter().filter(|run| run.dispatcher == dispatcher).count();
+        let running = self.current.iter().filter(|run| run.dispatcher == dispatcher).count();
         let waiting = self.queued.get(&dispatcher).map_or(0, Vec::len);
         if running + waiting < QUEUE {
             return Ok(());
@@ -257,7 +257,7 @@ impl Running {
 
     /// Whether anything is being loaded or waits to be.
     fn busy(&self) -> bool {
-        !self.running.is_empty()
+        !self.current.is_empty()
             || !self.waited_for.is_empty()
             || self.queued.values().any(|jobs| !jobs.is_empty())
     }

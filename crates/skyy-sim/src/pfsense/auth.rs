@@ -24,7 +24,7 @@ pub struct BanPolicy {
 
 impl Default for BanPolicy {
     fn default() -> Self {
-        let (window, block) = (Duration::from_secs(1800), Duration::from_secs(120));
+        let (window, block) = (Duration::from_mins(30), Duration::from_mins(2));
         Self { failures: 4, window, block, growth: 1.5 }
     }
 }
@@ -291,13 +291,13 @@ mod tests {
         assert!(!accounts.is_banned(client, now));
         accounts.failed(client, now, policy);
         assert!(accounts.is_banned(client, now + Duration::from_secs(119)));
-        now += Duration::from_secs(120);
+        now += Duration::from_mins(2);
         assert!(!accounts.is_banned(client, now));
         for _ in 0..4 {
             accounts.failed(client, now, policy);
         }
         assert!(accounts.is_banned(client, now + Duration::from_secs(179)));
-        assert!(!accounts.is_banned(client, now + Duration::from_secs(180)));
+        assert!(!accounts.is_banned(client, now + Duration::from_mins(3)));
         accounts.forgive();
         assert!(!accounts.is_banned(client, now));
     }
@@ -307,8 +307,8 @@ mod tests {
         let (mut accounts, policy) = (Accounts::default(), BanPolicy::default());
         let client = IpAddr::from([10, 0, 0, 1]);
         for hour in 0..9 {
-            accounts.failed(client, Duration::from_secs(hour * 3600), policy);
+            accounts.failed(client, Duration::from_hours(hour), policy);
         }
-        assert!(!accounts.is_banned(client, Duration::from_secs(8 * 3600)));
+        assert!(!accounts.is_banned(client, Duration::from_hours(8)));
     }
 }

@@ -75,6 +75,7 @@ pub(super) fn hostname(_: &Scope<'_>, field: &Field, value: &str) -> ApiResult<(
 
 /// What an address field takes besides what all take.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "a table of what is allowed")]
 pub(super) struct Takes {
     pub(super) interface: bool,
     pub(super) ip: bool,

@@ -390,20 +390,12 @@ pub(super) fn delete_many(
     };
     for object in &doomed {
         // Objects go one by one, each found anew: what is deleted moves all later ones up.
-        let (parent, position) = match spec.kind {
-            Kind::StaticMap => {
-                let parent = text(object.as_object().unwrap_or(&Map::new()), "parent_id").to_owned();
-                let gone =
-                    doomed[..change.written].iter().filter(|other| other["parent_id"] == object["parent_id"]);
-                (Some(parent), gone.filter(|other| other["id"].as_u64() < object["id"].as_u64()).count())
-            }
-            _ => {
-                let gone = doomed[..change.written].iter();
-                (None, gone.filter(|other| other["id"].as_u64() < object["id"].as_u64()).count())
-            }
-        };
+        let parent = object["parent_id"].as_str();
+        let earlier =
+            doomed[..change.written].iter().filter(|other| other["parent_id"] == object["parent_id"]);
+        let moved_up = earlier.filter(|other| other["id"].as_u64() < object["id"].as_u64()).count();
         let id = object["id"].as_u64().and_then(|id| usize::try_from(id).ok()).unwrap_or_default();
-        match remove(spec, &mut change.config, parent.as_deref(), id - position) {
+        match remove(spec, &mut change.config, parent, id - moved_up) {
             Ok(effects) => change.effects.extend(effects),
             Err(error) => {
                 change.answer = Err(error);

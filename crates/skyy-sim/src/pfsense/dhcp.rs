@@ -137,11 +137,10 @@ fn subnet_of(config: &Config, interface: &str) -> Option<(Ipv4Addr, u32)> {
 fn ipaddr(scope: &Scope<'_>, field: &Field, value: &str) -> ApiResult<()> {
     checks::ip_address(scope, field, value)?;
     let (Some(parent), Some(address)) = (scope.parent, v4(value)) else { return Ok(()) };
-    if let Some((network, bits)) = subnet_of(scope.config, parent) {
-        if !checks::in_subnet(address, network, bits) {
-            let message = "Field `ipaddr` must be within the interface's subnet.";
-            return Err(ApiError::bad("DHCP_SERVER_STATIC_MAPPING_IPADDR_NOT_WITHIN_SUBNET", message));
-        }
+    let subnet = subnet_of(scope.config, parent);
+    if subnet.is_some_and(|(network, bits)| !checks::in_subnet(address, network, bits)) {
+        let message = "Field `ipaddr` must be within the interface's subnet.";
+        return Err(ApiError::bad("DHCP_SERVER_STATIC_MAPPING_IPADDR_NOT_WITHIN_SUBNET", message));
     }
     let overlaps = |what: &str, id: usize| {
         let message = format!("Field `ipaddr` overlaps existing {what} with ID `{id}`.");

@@ -105,9 +105,8 @@ fn response(status: u16, content_type: &'static str, body: String) -> Response<B
 pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        Value::Null => String::new(),
         Value::Bool(true) => "1".to_owned(),
-        Value::Bool(false) => String::new(),
+        Value::Null | Value::Bool(false) => String::new(),
         other => other.to_string(),
     }
 }

@@ -62,6 +62,7 @@ type Check = fn(&Scope<'_>, &Field, &str) -> ApiResult<()>;
 
 /// One field.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "a table of properties")]
 pub(super) struct Field {
     pub(super) name: &'static str,
     pub(super) ty: Type,
@@ -302,17 +303,15 @@ impl Field {
         if self.read_only {
             return Ok(());
         }
-        if let Some(was) =
-            current.and_then(|current| current.get(name)).filter(|was| !self.editable && !was.is_null())
-        {
-            if plain(was) != plain(value) {
-                let message = format!(
-                    "Field `{name}` is not editable but the requested value `{}` differs from its current value `{}`.",
-                    plain(value),
-                    plain(was)
-                );
-                return Err(ApiError::bad("FIELD_VALUE_CHANGED_WHEN_NOT_EDITABLE", message));
-            }
+        let was =
+            current.and_then(|current| current.get(name)).filter(|was| !self.editable && !was.is_null());
+        if let Some(was) = was.filter(|was| plain(was) != plain(value)) {
+            let message = format!(
+                "Field `{name}` is not editable but the requested value `{}` differs from its current value `{}`.",
+                plain(value),
+                plain(was)
+            );
+            return Err(ApiError::bad("FIELD_VALUE_CHANGED_WHEN_NOT_EDITABLE", message));
         }
         if value.is_null() {
             return if self.required { Err(ApiError::required(name)) } else { Ok(()) };

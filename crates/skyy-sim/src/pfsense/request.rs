@@ -145,6 +145,7 @@ fn decoded(text: &str) -> String {
 
 /// The members that steer a request instead of describing an object.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a member of the request")]
 pub(super) struct Control {
     pub(super) apply: bool,
     pub(super) asynchronous: bool,

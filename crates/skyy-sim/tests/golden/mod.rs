@@ -4,6 +4,7 @@
 //! ends a comparison; `<from:7:data.x>` in a request is taken from the answer to line 7.
 
 #![allow(dead_code)] // each test binary uses its part
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)] // helpers of tests are tests
 
 use std::{
     collections::BTreeMap,
