@@ -1,14 +1,8 @@
-//! The simulated cluster's clock: the machine's, moved forward on command so that tests need not wait.
+//! Moments as Ceph writes them.
 //!
-//! Knows nothing of the cluster.
+//! Knows neither the cluster nor what time it is.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// Milliseconds since the epoch, `offset` ahead of the machine's clock.
-pub(super) fn now_ms(offset: Duration) -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    millis(since + offset)
-}
+use std::time::Duration;
 
 /// A duration in whole milliseconds.
 pub(super) fn millis(duration: Duration) -> u64 {

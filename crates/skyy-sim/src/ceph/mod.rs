@@ -41,7 +41,10 @@ use self::{
     routes::{Found, Op},
     state::Cluster,
 };
-use crate::product::Product;
+use crate::{
+    Clock,
+    product::{NoAnswer, Product},
+};
 
 pub use self::{
     control::{Disks, PoolUsage},
@@ -156,17 +159,32 @@ pub struct CephOptions {
     pub preset: Preset,
     /// How long things take.
     pub timing: TimingChange,
+    /// Its time; [`CephMgr::advance`] moves the cluster ahead of it.
+    pub clock: Clock,
 }
 
-impl Default for CephOptions {
-    fn default() -> Self {
-        Self { release: Release::V18, managers: 2, preset: Preset::Demo, timing: TimingChange::default() }
+impl CephOptions {
+    /// The recorded cluster of a release, with one manager.
+    pub fn golden(release: Release) -> Self {
+        Self { release, managers: 1, preset: Preset::Golden, ..Self::demo() }
+    }
+
+    /// A cluster in use on 18, with two managers.
+    pub fn demo() -> Self {
+        Self {
+            release: Release::V18,
+            managers: 2,
+            preset: Preset::Demo,
+            timing: TimingChange::default(),
+            clock: Clock::real(1.0),
+        }
     }
 }
 
 /// A simulated cluster with its managers.
 #[derive(Debug)]
 pub struct CephMgr {
+    clock: Clock,
     inner: Mutex<Inner>,
 }
 
@@ -179,21 +197,30 @@ struct Inner {
     /// Where each manager is reached; where unknown, below the address the request came to.
     #[serde(skip)]
     urls: Vec<Option<String>>,
+    #[serde(skip)]
+    base_url: Option<String>,
 }
 
 impl CephMgr {
     /// A cluster in its start state.
     pub fn new(options: CephOptions) -> Self {
-        let CephOptions { release, managers, preset, timing: change } = options;
-        let now = clock::now_ms(Duration::ZERO);
+        let CephOptions { release, managers, preset, timing: change, clock } = options;
+        let now = clock::millis(clock.now());
         let mut timing = Timing::default();
         if preset == Preset::Golden {
             timing.create = Duration::ZERO;
         }
         timing.apply(&change);
         let cluster = preset::cluster(preset, release, managers, now);
-        let inner = Inner { release, timing, clock_offset: Duration::ZERO, cluster, urls: Vec::new() };
-        Self { inner: Mutex::new(inner) }
+        let inner = Inner {
+            release,
+            timing,
+            clock_offset: Duration::ZERO,
+            cluster,
+            urls: Vec::new(),
+            base_url: None,
+        };
+        Self { clock, inner: Mutex::new(inner) }
     }
 
     /// The surface of one manager alone, for a listener of its own.
@@ -208,6 +235,11 @@ impl CephMgr {
             inner.urls.resize(index + 1, None);
         }
         inner.urls[index] = Some(format!("{}/", url.trim_end_matches('/')));
+    }
+
+    /// Says where the first manager is reached when all share one listener, as a request does not tell `https`.
+    pub fn set_base_url(&self, url: &str) {
+        self.lock().base_url = Some(url.trim_end_matches('/').to_owned());
     }
 
     /// The next manager takes over after `outage`; tasks of the old one are lost.
@@ -284,7 +316,7 @@ impl CephMgr {
     /// The cluster at this moment.
     fn with<T>(&self, use_it: impl FnOnce(&mut Cluster, u64) -> T) -> T {
         let mut inner = self.lock();
-        let now = clock::now_ms(inner.clock_offset);
+        let now = clock::millis(self.clock.now() + inner.clock_offset);
         let release = inner.release;
         inner.cluster.settle(release, now);
         use_it(&mut inner.cluster, now)
@@ -308,7 +340,7 @@ impl CephMgr {
             request.path = format!("/{}", request.segments.join("/"));
         }
         let mut inner = self.lock();
-        let now = clock::now_ms(inner.clock_offset);
+        let now = clock::millis(self.clock.now() + inner.clock_offset);
         let release = inner.release;
         inner.cluster.settle(release, now);
         inner.answer(manager, &request, now)
@@ -321,8 +353,11 @@ impl Inner {
         if let Some(Some(url)) = self.urls.get(manager) {
             return url.clone();
         }
-        let host = request.header(header::HOST).unwrap_or("127.0.0.1");
-        if manager == 0 { format!("http://{host}/") } else { format!("http://{host}/_mgr/{manager}/") }
+        let base = self
+            .base_url
+            .clone()
+            .unwrap_or_else(|| format!("http://{}", request.header(header::HOST).unwrap_or("127.0.0.1")));
+        if manager == 0 { format!("{base}/") } else { format!("{base}/_mgr/{manager}/") }
     }
 
     fn answer(&mut self, manager: usize, request: &Request, now: u64) -> Response {
@@ -482,8 +517,8 @@ impl Product for CephMgr {
     fn restore(&self, state: Value) -> Result<(), String> {
         let restored: Inner = serde_json::from_value(state).map_err(|e| format!("Ceph: {e}"))?;
         let mut inner = self.lock();
-        let urls = std::mem::take(&mut inner.urls);
-        *inner = Inner { urls, ..restored };
+        let (urls, base_url) = (std::mem::take(&mut inner.urls), inner.base_url.take());
+        *inner = Inner { urls, base_url, ..restored };
         Ok(())
     }
 }
@@ -508,10 +543,9 @@ fn respond(reply: Reply, media_type: &str) -> Response {
         Body::Html(page) => ("text/html;charset=utf-8", HttpBody::from(page)),
         Body::Empty => (media_type, HttpBody::empty()),
         Body::Dropped => {
-            // A body that fails before its first byte: the connection closes without an answer.
-            let broken =
-                futures::stream::once(async { Err::<Bytes, _>(std::io::Error::other("connection dropped")) });
-            ("", HttpBody::from_stream(broken))
+            let mut response = Response::new(HttpBody::empty());
+            response.extensions_mut().insert(NoAnswer);
+            return response;
         }
     };
     let mut response = Response::new(content);
