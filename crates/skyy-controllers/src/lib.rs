@@ -1,1 +1,274 @@
-//! Placeholder.
+//! The kinds: for each, how to look, decide and act; and one hub for each endpoint.
+//!
+//! This crate wires vocabulary, decisions and clients together. It must not know about arguments, signals or processes.
+
+pub mod address_claim;
+pub mod address_pool;
+mod debounce;
+pub mod endpoint;
+pub mod firewall;
+
+use std::{
+    collections::BTreeMap,
+    marker::PhantomData,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::{
+    FutureExt,
+    future::{BoxFuture, join_all},
+};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client, ResourceExt};
+use skyy_api::{
+    AddressClaim, AddressPool, DhcpReservation, Firewall, FirewallRule, NatMapping, VirtualIp,
+    common::POOL_LABEL,
+};
+use skyy_http::HttpMetrics;
+use skyy_plan::firewall::RowKind;
+use skyy_runtime::{Controller, Gate, Lookup, Runtime, Wake, metrics::Metrics, secrets::Secrets};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    address_claim::AddressClaims,
+    address_pool::AddressPools,
+    debounce::Debounced,
+    firewall::{FirewallKind, Firewalls, RowObject, Rows, Wakers},
+};
+
+/// Makes the process use one crypto provider; call it before the first client.
+pub fn install_crypto_provider() {
+    skyy_http::install_crypto_provider();
+}
+
+/// What the process tells the controllers.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The word by which this installation knows what it made outside; none: from the cluster.
+    pub installation: Option<String>,
+    /// This replica's name, for events.
+    pub instance: Option<String>,
+}
+
+/// The controllers could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The cluster has no identity that can be read.
+    #[error(
+        "cannot read the namespace kube-system, whose uid names this installation: {0}. Set --installation to do without"
+    )]
+    Installation(#[source] kube::Error),
+    /// The word given for the installation cannot be used.
+    #[error(
+        "--installation {0:?} cannot be used in marks: letters, digits, - and . only, at most 40 of them"
+    )]
+    BadInstallation(String),
+}
+
+/// Runs all controllers until told to stop, and ends when what had begun is finished.
+pub async fn run(
+    client: Client,
+    metrics: Metrics,
+    options: Options,
+    stop: CancellationToken,
+) -> Result<(), StartError> {
+    let installation = installation(&client, options.installation).await?;
+    tracing::info!(installation, "starting the controllers");
+    let runtime = Runtime::new(client.clone(), options.instance, metrics.clone());
+    let mut observer = None;
+    metrics.register(|registry| observer = Some(HttpMetrics::register(registry)));
+    let Some(observer) = observer else { return Ok(()) };
+
+    let tasks = TaskTracker::new();
+    let mut firewalls = Controller::<Firewall>::default();
+    let mut virtual_ips = Controller::<VirtualIp>::default();
+    let mut nat_mappings = Controller::<NatMapping>::default();
+    let mut dhcp_reservations = Controller::<DhcpReservation>::default();
+    let mut firewall_rules = Controller::<FirewallRule>::default();
+    let mut pools = Controller::<AddressPool>::default();
+    let mut claims = Controller::<AddressClaim>::default();
+
+    let wakers = Wakers {
+        firewall: firewalls.waker(),
+        rows: BTreeMap::from([
+            (RowKind::VirtualIp, virtual_ips.waker()),
+            (RowKind::NatMapping, nat_mappings.waker()),
+            (RowKind::DhcpReservation, dhcp_reservations.waker()),
+            (RowKind::FirewallRule, firewall_rules.waker()),
+        ]),
+    };
+    // Secrets are watched before anything that reads them exists; the hubs hear of changes through this slot.
+    let hub_slot: Arc<std::sync::OnceLock<Arc<Firewalls>>> = Arc::default();
+    let slot = hub_slot.clone();
+    let secrets = Secrets::new(client.clone(), move |namespace, name| {
+        if let Some(hubs) = slot.get() {
+            hubs.secret_changed(namespace, name);
+        }
+    });
+    let hubs = Arc::new(Firewalls::new(installation, secrets, observer, wakers, stop.clone()));
+    // The slot is fresh: nobody else has filled it.
+    let _ = hub_slot.set(hubs.clone());
+
+    let (namespaces, namespace_watch) = skyy_runtime::watch::follow::<Namespace>(Api::all(client.clone()));
+    tasks.spawn(until(stop.clone(), namespace_watch));
+
+    // A firewall that changed is news for its rows.
+    wake_rows(&mut firewalls, &virtual_ips);
+    wake_rows(&mut firewalls, &nat_mappings);
+    wake_rows(&mut firewalls, &dhcp_reservations);
+    wake_rows(&mut firewalls, &firewall_rules);
+    // A row that changed is news for its pool, and a row that went for its firewall.
+    let pool_news = Debounced::spawn(pools.waker(), Duration::from_secs(1), &tasks, stop.clone());
+    let firewall_news = Debounced::spawn(firewalls.waker(), Duration::from_secs(1), &tasks, stop.clone());
+    tell_pool_and_firewall(&mut virtual_ips, &pool_news, &firewall_news);
+    tell_pool_and_firewall(&mut nat_mappings, &pool_news, &firewall_news);
+    tell_pool_and_firewall(&mut dhcp_reservations, &pool_news, &firewall_news);
+    tell_pool_and_firewall(&mut firewall_rules, &pool_news, &firewall_news);
+    {
+        let (pool_news, known_claims) = (pool_news.clone(), claims.lookup());
+        claims.on_change(move |claim: &AddressClaim| {
+            pool_news.wake(Wake { namespace: None, name: claim.spec.pool.clone() });
+        });
+        let waker = claims.waker();
+        pools.on_change(move |pool: &AddressPool| {
+            for claim in known_claims.all().iter().filter(|claim| claim.spec.pool == pool.name_any()) {
+                waker.wake(Wake::of(&**claim));
+            }
+        });
+    }
+
+    let firewall_kind = FirewallKind {
+        hubs: hubs.clone(),
+        virtual_ips: virtual_ips.lookup(),
+        nat_mappings: nat_mappings.lookup(),
+        dhcp_reservations: dhcp_reservations.lookup(),
+        firewall_rules: firewall_rules.lookup(),
+    };
+    let pool_kind = AddressPools {
+        client: client.clone(),
+        virtual_ips: virtual_ips.lookup(),
+        nat_mappings: nat_mappings.lookup(),
+        dhcp_reservations: dhcp_reservations.lookup(),
+        firewall_rules: firewall_rules.lookup(),
+        claims: claims.lookup(),
+    };
+    let claim_kind = AddressClaims {
+        pools: pools.lookup(),
+        virtual_ips: virtual_ips.lookup(),
+        nat_mappings: nat_mappings.lookup(),
+        dhcp_reservations: dhcp_reservations.lookup(),
+        firewall_rules: firewall_rules.lookup(),
+    };
+    let world = World { hubs: hubs.clone(), firewalls: firewalls.lookup(), namespaces };
+
+    // What a kind decides from other kinds' objects is decided only once those are known: an empty list means nothing before.
+    let (open, gate) = Gate::closed();
+    let runtime = Runtime { gate, ..runtime };
+    let all_known: Vec<BoxFuture<'static, bool>> = vec![
+        known(&firewalls),
+        known(&virtual_ips),
+        known(&nat_mappings),
+        known(&dhcp_reservations),
+        known(&firewall_rules),
+        known(&pools),
+        known(&claims),
+        {
+            let namespaces = world.namespaces.clone();
+            async move { namespaces.ready().await }.boxed()
+        },
+    ];
+    tasks.spawn(until(stop.clone(), async move {
+        if join_all(all_known).await.into_iter().all(|ready| ready) {
+            tracing::info!("all objects are known; beginning");
+            open.open();
+        }
+    }));
+
+    tasks.spawn(firewalls.run(firewall_kind, runtime.clone(), stop.clone()));
+    tasks.spawn(virtual_ips.run(world.rows(), runtime.clone(), stop.clone()));
+    tasks.spawn(nat_mappings.run(world.rows(), runtime.clone(), stop.clone()));
+    tasks.spawn(dhcp_reservations.run(world.rows(), runtime.clone(), stop.clone()));
+    tasks.spawn(firewall_rules.run(world.rows(), runtime.clone(), stop.clone()));
+    tasks.spawn(pools.run(pool_kind, runtime.clone(), stop.clone()));
+    tasks.spawn(claims.run(claim_kind, runtime.clone(), stop.clone()));
+
+    tasks.close();
+    tasks.wait().await;
+    hubs.finished().await;
+    Ok(())
+}
+
+/// What the four kinds of row share.
+struct World {
+    hubs: Arc<Firewalls>,
+    firewalls: Lookup<Firewall>,
+    namespaces: Lookup<Namespace>,
+}
+
+impl World {
+    fn rows<R: RowObject>(&self) -> Rows<R> {
+        Rows {
+            hubs: self.hubs.clone(),
+            firewalls: self.firewalls.clone(),
+            namespaces: self.namespaces.clone(),
+            kind: PhantomData,
+        }
+    }
+}
+
+/// Ends with the work, or with the process.
+async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+fn known<O: skyy_runtime::kind::Object>(controller: &Controller<O>) -> BoxFuture<'static, bool> {
+    let lookup = controller.lookup();
+    async move { lookup.ready().await }.boxed()
+}
+
+fn wake_rows<R: RowObject>(firewalls: &mut Controller<Firewall>, rows: &Controller<R>) {
+    let (waker, lookup) = (rows.waker(), rows.lookup());
+    // A status that was written is no news: only the spec, the annotations and the going of a firewall matter to its rows.
+    let seen: Mutex<BTreeMap<String, (Option<i64>, bool)>> = Mutex::default();
+    firewalls.on_change(move |firewall: &Firewall| {
+        let name = firewall.name_any();
+        let now = (firewall.metadata.generation, firewall.metadata.deletion_timestamp.is_some());
+        let before = seen.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), now);
+        if before == Some(now) {
+            return;
+        }
+        for row in lookup.all().iter().filter(|row| row.firewall() == name) {
+            waker.wake(Wake::of(&**row));
+        }
+    });
+}
+
+fn tell_pool_and_firewall<R: RowObject>(rows: &mut Controller<R>, pools: &Debounced, firewalls: &Debounced) {
+    let (pools, firewalls) = (pools.clone(), firewalls.clone());
+    rows.on_change(move |row: &R| {
+        if let Some(pool) = row.labels().get(POOL_LABEL) {
+            pools.wake(Wake { namespace: None, name: pool.clone() });
+        }
+        if row.meta().deletion_timestamp.is_some() {
+            firewalls.wake(Wake { namespace: None, name: row.firewall().to_owned() });
+        }
+    });
+}
+
+async fn installation(client: &Client, given: Option<String>) -> Result<String, StartError> {
+    if let Some(given) = given {
+        return if skyy_plan::firewall::installation_is_valid(&given) {
+            Ok(given)
+        } else {
+            Err(StartError::BadInstallation(given))
+        };
+    }
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let namespace = namespaces.get("kube-system").await.map_err(StartError::Installation)?;
+    let uid = namespace.uid().unwrap_or_default();
+    Ok(uid.chars().filter(char::is_ascii_hexdigit).take(8).collect())
+}

@@ -6,6 +6,7 @@
 //! changed unless a spec says that it is to be taken over.
 
 pub mod firewall;
+pub mod guest;
 mod hash;
 
 /// A part of a spec that cannot be carried out, with the field that says it.

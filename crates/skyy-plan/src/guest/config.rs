@@ -88,7 +88,9 @@ impl PropertyString {
 
     fn text(&self) -> String {
         let bare = self.bare.iter().cloned();
-        bare.chain(self.pairs.iter().map(|(key, value)| format!("{key}={value}"))).collect::<Vec<_>>().join(",")
+        bare.chain(self.pairs.iter().map(|(key, value)| format!("{key}={value}")))
+            .collect::<Vec<_>>()
+            .join(",")
     }
 }
 
@@ -132,8 +134,19 @@ pub(super) fn size_bytes(text: &str) -> Option<u64> {
 }
 
 /// How the configuration differs from what should be.
-pub fn difference(spec: &GuestSpec, config: &Config) -> Difference {
-    let GuestSpec { name, mark, cores, memory_mib, root_bytes, disks: _, gpus: _, cards: _, cloud_init: _, may_interrupt: _ } = spec;
+pub(super) fn difference(spec: &GuestSpec, config: &Config) -> Difference {
+    let GuestSpec {
+        name,
+        mark,
+        cores,
+        memory_mib,
+        root_bytes,
+        disks: _,
+        gpus: _,
+        cards: _,
+        cloud_init: _,
+        may_interrupt: _,
+    } = spec;
     let mut found = Difference::default();
     let mut live = |key: &str, value: String, why: String| {
         found.live.push(Change { key: key.into(), value: Some(value), why });
@@ -180,7 +193,11 @@ fn number(key: &str, want: Option<u64>, config: &Config, changes: &mut Vec<Chang
     let has = config.get(key).and_then(|value| value.parse::<u64>().ok());
     if has != Some(want) {
         let before = config.get(key).unwrap_or("default");
-        changes.push(Change { key: key.into(), value: Some(want.to_string()), why: format!("{key} {before} → {want}") });
+        changes.push(Change {
+            key: key.into(),
+            value: Some(want.to_string()),
+            why: format!("{key} {before} → {want}"),
+        });
     }
 }
 
@@ -222,7 +239,8 @@ fn cards(spec: &GuestSpec, config: &Config, found: &mut Difference) {
 /// The card's value, when it differs from the one that is there. What the spec does not name is kept.
 fn card_value(card: &CardSpec, before: Option<&str>) -> Option<String> {
     let mut value = PropertyString::parse(before.unwrap_or_default());
-    let model = value.pairs.iter().map(|(key, _)| key.clone()).find(|key| CARD_MODELS.contains(&key.as_str()));
+    let model =
+        value.pairs.iter().map(|(key, _)| key.clone()).find(|key| CARD_MODELS.contains(&key.as_str()));
     let bare_model = value.bare.clone().filter(|bare| CARD_MODELS.contains(&bare.as_str()));
     let old = value.clone();
     if let Some(mac) = &card.mac {
@@ -285,10 +303,9 @@ fn disks(spec: &GuestSpec, config: &Config, found: &mut Difference) {
     let mut free: Vec<u32> = (1..31).rev().filter(|n| config.get(&format!("scsi{n}")).is_none()).collect();
     for disk in &spec.disks {
         let serial: String = format!("skyy-{}", disk.name).chars().take(SERIAL_LIMIT).collect();
-        let existing = config
-            .keys
-            .iter()
-            .find(|(key, value)| is_disk(key, value) && PropertyString::parse(value).get("serial") == Some(&serial));
+        let existing = config.keys.iter().find(|(key, value)| {
+            is_disk(key, value) && PropertyString::parse(value).get("serial") == Some(&serial)
+        });
         if let Some((key, _)) = existing {
             grow(key, disk.bytes, config, &mut found.grow);
         } else if let Some(slot) = free.pop() {

@@ -27,7 +27,10 @@ impl fmt::Display for GuestMark {
 impl GuestMark {
     /// The text that stands as the guest's description.
     pub fn description(&self) -> String {
-        format!("{self}\n\nMade by Skyy-Command; changes by hand are put right. Deployment {}/{}.", self.namespace, self.deployment)
+        format!(
+            "{self}\n\nMade by Skyy-Command; changes by hand are put right. Deployment {}/{}.",
+            self.namespace, self.deployment
+        )
     }
 
     /// Does the description carry this mark? Only its first line counts; people may write below.
@@ -42,7 +45,9 @@ impl GuestMark {
 
     /// The tag by which the cluster's list of guests shows whose it is. Tags are lower case, digits, `-`, `_`, `+` and `.`.
     pub fn tag(&self) -> String {
-        let short = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).take(8).collect::<String>().to_lowercase();
+        let short = |text: &str| {
+            text.chars().filter(char::is_ascii_alphanumeric).take(8).collect::<String>().to_lowercase()
+        };
         format!("skyy-{}-{}", short(&self.installation), short(&self.uid))
     }
 }

@@ -158,7 +158,9 @@ impl fmt::Display for Step {
         match self {
             Self::Clone => f.write_str("clone the template"),
             Self::Configure { why, .. } => write!(f, "configure: {}", why.join(", ")),
-            Self::Resize { disk, bytes, .. } => write!(f, "grow {disk} to {}", skyy_api::quantity::human(*bytes)),
+            Self::Resize { disk, bytes, .. } => {
+                write!(f, "grow {disk} to {}", skyy_api::quantity::human(*bytes))
+            }
             Self::Start => f.write_str("start"),
             Self::Stop => f.write_str("shut down"),
             Self::Destroy => f.write_str("destroy with its disks"),
@@ -180,19 +182,26 @@ pub struct Refusal {
 pub fn plan(spec: &GuestSpec, sight: &Sight, goal: GuestGoal) -> Result<Option<Step>, Refusal> {
     let refuse = |reason, message: String| Err(Refusal { reason, message });
     match (sight, goal) {
-        (Sight::Unknown(why), _) => refuse(Reason::EndpointUnavailable, format!("{}: nobody can see it now: {why}", spec.name)),
+        (Sight::Unknown(why), _) => {
+            refuse(Reason::EndpointUnavailable, format!("{}: nobody can see it now: {why}", spec.name))
+        }
         (Sight::Busy { what }, _) => Ok(Some(Step::Wait(what.clone()))),
         (Sight::Absent, GuestGoal::Running) => Ok(Some(Step::Clone)),
         // What somebody else made is not ours to remove, whatever its id.
         (Sight::Absent | Sight::Foreign { .. }, GuestGoal::Gone | GuestGoal::Released) => Ok(None),
         (Sight::Foreign { name }, GuestGoal::Running) => refuse(
             Reason::NotOwned,
-            format!("{}: its reserved id was taken by {name:?}, which is not ours; another id will be reserved", spec.name),
+            format!(
+                "{}: its reserved id was taken by {name:?}, which is not ours; another id will be reserved",
+                spec.name
+            ),
         ),
         (Sight::Ours(guest), _) if guest.lock.is_some() => {
             Ok(Some(Step::Wait(format!("it is locked ({})", guest.lock.as_deref().unwrap_or_default()))))
         }
-        (Sight::Ours(guest), GuestGoal::Gone) => Ok(Some(if guest.running { Step::Stop } else { Step::Destroy })),
+        (Sight::Ours(guest), GuestGoal::Gone) => {
+            Ok(Some(if guest.running { Step::Stop } else { Step::Destroy }))
+        }
         (Sight::Ours(guest), GuestGoal::Released) => Ok(release(guest)),
         (Sight::Ours(guest), GuestGoal::Running) => run(spec, guest),
     }
@@ -201,7 +210,8 @@ pub fn plan(spec: &GuestSpec, sight: &Sight, goal: GuestGoal) -> Result<Option<S
 fn run(spec: &GuestSpec, guest: &Guest) -> Result<Option<Step>, Refusal> {
     let difference = config::difference(spec, &guest.config);
     let allowed = !guest.running || spec.may_interrupt;
-    let held: Vec<&str> = if allowed { Vec::new() } else { difference.cold.iter().map(|change| change.why.as_str()).collect() };
+    let held: Vec<String> =
+        if allowed { Vec::new() } else { difference.cold.iter().map(|change| change.why.clone()).collect() };
     let mut changes = difference.live;
     if allowed {
         changes.extend(difference.cold);

@@ -23,7 +23,11 @@ fn spec() -> GuestSpec {
         root_bytes: Some(200 << 30),
         disks: vec![DiskSpec { name: "data".into(), storage: "ceph-vm".into(), bytes: 100 << 30 }],
         gpus: vec!["rtx4090".into()],
-        cards: vec![CardSpec { bridge: "vmbr1".into(), vlan: Some(7), mac: Some("02:00:2e:8c:5e:78".into()) }],
+        cards: vec![CardSpec {
+            bridge: "vmbr1".into(),
+            vlan: Some(7),
+            mac: Some("02:00:2e:8c:5e:78".into()),
+        }],
         cloud_init: Some(CloudInitSpec {
             user: Some("ops".into()),
             ssh_keys: Some("ssh-ed25519 AAAA+/= ops\n".into()),
@@ -92,7 +96,10 @@ fn after(config: &Config, step: &Step) -> Config {
             let mut value = PropertyString::parse(&old);
             value.pairs.retain(|(key, _)| key != "size");
             let volume = value.pairs.iter().map(|(k, v)| format!(",{k}={v}")).collect::<String>();
-            config.keys.insert(disk.clone(), format!("{}{volume},size={}G", value.bare.unwrap_or_default(), bytes >> 30));
+            config.keys.insert(
+                disk.clone(),
+                format!("{}{volume},size={}G", value.bare.unwrap_or_default(), bytes >> 30),
+            );
         }
         Step::Clone | Step::Start | Step::Stop | Step::Destroy | Step::Wait(_) => {}
     }
@@ -102,7 +109,11 @@ fn after(config: &Config, step: &Step) -> Config {
 #[test]
 fn a_life_from_nothing_to_running_and_back() {
     check(&Sight::Absent, GuestGoal::Running, expect!["clone the template"]);
-    check(&Sight::Busy { what: "it is being cloned".into() }, GuestGoal::Running, expect!["wait: it is being cloned"]);
+    check(
+        &Sight::Busy { what: "it is being cloned".into() },
+        GuestGoal::Running,
+        expect!["wait: it is being cloned"],
+    );
     check(
         &ours(false, cloned()),
         GuestGoal::Running,
@@ -173,7 +184,9 @@ fn a_running_guest_is_not_interrupted_unless_it_may() {
     // A mark that somebody took off is put back at once: it interrupts nobody.
     settled.keys.remove("tags");
     let step = plan(&spec(), &ours(true, settled), GuestGoal::Running).unwrap();
-    assert!(matches!(step, Some(Step::Configure { ref set, .. }) if set.len() == 1 && set.contains_key("tags")));
+    assert!(
+        matches!(step, Some(Step::Configure { ref set, .. }) if set.len() == 1 && set.contains_key("tags"))
+    );
 }
 
 #[test]
@@ -214,7 +227,13 @@ fn another_deployment_of_the_same_name_does_not_inherit() {
 
 #[test]
 fn sizes_as_proxmox_writes_them() {
-    for (text, bytes) in [("32G", Some(32 << 30)), ("512M", Some(512 << 20)), ("2T", Some(2 << 40)), ("4", Some(4)), ("x", None)] {
+    for (text, bytes) in [
+        ("32G", Some(32 << 30)),
+        ("512M", Some(512 << 20)),
+        ("2T", Some(2 << 40)),
+        ("4", Some(4)),
+        ("x", None),
+    ] {
         assert_eq!(config::size_bytes(text), bytes, "{text}");
     }
 }
