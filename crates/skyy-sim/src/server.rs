@@ -43,7 +43,7 @@ const MAX_BODY: usize = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum SimError {
     /// The address is taken, or not one of this machine's.
-    #[error("cannot listen on {addr}: {source}; give another address, port 0 takes a free one")]
+    #[error("cannot listen on {addr}; give another address, port 0 takes a free one")]
     Listen {
         /// The address wanted.
         addr: String,

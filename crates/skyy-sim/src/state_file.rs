@@ -22,7 +22,7 @@ const CERTIFICATE: &str = "certificate";
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// The file cannot be read or written.
-    #[error("state file {path}: {source}; give another one with --state")]
+    #[error("state file {path} cannot be read or written; give another one with --state")]
     Io {
         /// The file.
         path: PathBuf,
@@ -30,7 +30,7 @@ pub enum StateError {
         source: std::io::Error,
     },
     /// The file is not what was saved.
-    #[error("state file {path} is not JSON: {source}; remove it to start anew")]
+    #[error("state file {path} is not JSON; remove it to start anew")]
     Json {
         /// The file.
         path: PathBuf,

@@ -41,9 +41,7 @@ async fn send(
 }
 
 fn vip(last: u8) -> Value {
-    
-        json!({"mode": "ipalias", "interface": "wan", "subnet": format!("198.18.0.{last}"), "subnet_bits": 32}),
-    
+    json!({"mode": "ipalias", "interface": "wan", "subnet": format!("198.18.0.{last}"), "subnet_bits": 32})
 }
 
 /// Sends one GET of the virtual IPs with a fault in force.

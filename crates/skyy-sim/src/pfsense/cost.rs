@@ -22,13 +22,14 @@ const fn create_ms(kind: Kind) -> [f64; 3] {
     }
 }
 
-/// Milliseconds of each object of a list written at once: by itself, and per object of other kinds.
-const fn item_ms(kind: Kind) -> (f64, f64) {
+/// Milliseconds of each object of a list written at once: by itself, and per object that its validation looks through.
+fn item_ms(kind: Kind, config: &Config) -> (f64, f64) {
+    let among = |kind, ms: f64| ms * count(config.len(kind));
     match kind {
-        Kind::Alias => (36.0, 0.001),
-        Kind::Rule => (20.0, 0.064),
-        Kind::StaticMap | Kind::DhcpServer => (10.7, 0.0075),
-        _ => (7.5, 0.025),
+        Kind::Alias => (36.0, 0.0),
+        Kind::Rule => (20.0, among(Kind::Alias, 0.25)),
+        Kind::StaticMap | Kind::DhcpServer => (10.7, among(Kind::Vip, 0.029)),
+        _ => (7.5, among(Kind::Alias, 0.1)),
     }
 }
 
@@ -46,10 +47,10 @@ pub(super) fn single(kind: Kind, config: &Config) -> Duration {
 
 /// A list of `items` written at once.
 pub(super) fn list(kind: Kind, items: usize, config: &Config) -> Duration {
-    let (own, others) = item_ms(kind);
+    let (own, among) = item_ms(kind, config);
     // Validation compares each object with all before it: half of the cost at 400 grows with the number.
     let own = own * f64::midpoint(1.0, count(items) / 400.0);
-    ms(BASE_MS + count(items) * (own + others * count(config.others(kind))))
+    ms(BASE_MS + count(items) * (own + among))
 }
 
 /// A read that answers with this many objects.
