@@ -69,6 +69,11 @@ impl Ask {
         self
     }
 
+    /// What its parameters hold that must not be shown.
+    pub(crate) fn secrets(&self) -> &[Secret] {
+        &self.params.secrets
+    }
+
     pub(crate) fn is_read(&self) -> bool {
         self.method == Method::GET
     }

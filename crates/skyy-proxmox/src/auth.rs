@@ -31,10 +31,10 @@ pub enum Auth {
 }
 
 /// How long nothing is sent after a refusal.
-pub(crate) const HOLD: Duration = Duration::from_secs(600);
+pub(crate) const HOLD: Duration = Duration::from_mins(10);
 /// A ticket lives two hours; it is renewed well before, and given up as soon as it might be too old.
-const RENEW_AFTER: Duration = Duration::from_secs(60 * 60);
-const GIVE_UP_AFTER: Duration = Duration::from_secs(115 * 60);
+const RENEW_AFTER: Duration = Duration::from_hours(1);
+const GIVE_UP_AFTER: Duration = Duration::from_mins(115);
 
 /// A ticket with the token that writes need beside it.
 #[derive(Clone, Debug)]
@@ -146,5 +146,44 @@ impl Credentials {
                 if is_read { call } else { call.secret_header("csrfpreventiontoken", "", csrf) }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticket(since: Instant) -> Ticket {
+        Ticket { cookie: Secret::new("PVE:1"), csrf: Secret::new("c"), since }
+    }
+
+    #[test]
+    fn a_refusal_is_remembered_for_a_while() {
+        let now = Instant::now();
+        let mut standing = Standing { ticket: Some(ticket(now)), hold: None };
+        assert_eq!(standing.held(now), None);
+        standing.refused(AuthFailure::Refused, now);
+        assert!(standing.ticket.is_none());
+        assert_eq!(standing.held(now + HOLD - Duration::from_secs(1)), Some(AuthFailure::Refused));
+        assert_eq!(standing.held(now + HOLD), None);
+        assert_eq!(standing.held(now), None, "once over, it is over");
+    }
+
+    #[test]
+    fn a_ticket_is_renewed_with_itself_before_it_ends_and_never_after() {
+        let (now, password) = (Instant::now(), Secret::new("hunter2"));
+        let check = |age: Duration, expected: &str| {
+            let shown = match Ticket::step(Some(&ticket(now)), &password, now + age) {
+                Step::Use(_) => "use".to_owned(),
+                Step::LogIn(with) => with.expose().to_owned(),
+            };
+            assert_eq!(shown, expected, "{age:?}");
+        };
+        check(Duration::ZERO, "use");
+        check(Duration::from_mins(59), "use");
+        check(RENEW_AFTER, "PVE:1");
+        check(GIVE_UP_AFTER, "hunter2");
+        assert!(GIVE_UP_AFTER < Duration::from_hours(2));
+        assert!(matches!(Ticket::step(None, &password, now), Step::LogIn(with) if with == password));
     }
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use skyy_http::{Answer, Call, Class, HttpClient, HttpError, Limits, Sent};
+use serde_json::Value;
+use skyy_http::{Answer, Call, Class, HttpClient, HttpError, Limits, Secret, Sent};
 use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
@@ -165,17 +166,16 @@ impl Cluster {
             let Problem::Unauthenticated(failure) = &problem else { return Err(problem) };
             self.0.proven.store(false, Ordering::Relaxed);
             let mut standing = self.0.standing.lock().await;
-            match (&credentials, renewed) {
-                // Tickets end, also before their time (the key they are signed with changes). A 401 comes before
-                // anything is done, so that the call may be made again with a new one, once.
-                (Credentials::Ticket(used), false) => {
-                    standing.ticket = standing.ticket.take().filter(|current| !current.is(used));
-                    renewed = true;
-                }
-                _ => {
-                    standing.refused(failure.clone(), Instant::now());
-                    return Err(problem);
-                }
+            // Tickets end, also before their time (the key they are signed with changes). A 401 comes before anything is
+            // done, so that the call may be made again with a new one, once.
+            if let Credentials::Ticket(used) = &credentials
+                && !renewed
+            {
+                standing.ticket = standing.ticket.take().filter(|current| !current.is(used));
+                renewed = true;
+            } else {
+                standing.refused(failure.clone(), Instant::now());
+                return Err(problem);
             }
         }
     }
@@ -242,8 +242,9 @@ impl Cluster {
         Err(problem)
     }
 
-    async fn log_in(&self, user: &str, password: &skyy_http::Secret) -> Result<Ticket, Problem> {
-        let answer = self.through_endpoints(&login(user, password), Retry::UnlessSent).await?;
+    async fn log_in(&self, user: &str, password: &Secret) -> Result<Ticket, Problem> {
+        let secrets = std::slice::from_ref(password);
+        let answer = self.through_endpoints(&login(user, password), Retry::UnlessSent, secrets).await?;
         let envelope: Envelope<TicketAnswer> = answer.json().map_err(Problem::Transport)?;
         envelope.data.ticket(Instant::now()).map_err(Problem::Unauthenticated)
     }
@@ -258,18 +259,23 @@ impl Cluster {
                 Retry::Always
             }
         };
-        self.through_endpoints(&call, retry).await
+        self.through_endpoints(&call, retry, ask.secrets()).await
     }
 
     /// Tries the endpoints in turn, beginning with the one that last worked.
-    async fn through_endpoints(&self, call: &Call, retry: Retry) -> Result<Answer, Problem> {
+    async fn through_endpoints(
+        &self,
+        call: &Call,
+        retry: Retry,
+        secrets: &[Secret],
+    ) -> Result<Answer, Problem> {
         let members = &self.0.endpoints;
         let first = self.0.preferred.load(Ordering::Relaxed);
         let mut last = None;
         for step in 0..members.len() {
             let index = (first + step) % members.len();
             let Some(member) = members.get(index) else { break };
-            let outcome = member.client.send(call.clone()).await;
+            let outcome = member.client.send(call.clone()).await.and_then(json_only);
             *locked(&member.failure) = outcome.as_ref().err().and_then(endpoint_failure);
             match outcome {
                 Ok(answer) => {
@@ -283,7 +289,7 @@ impl Cluster {
                         last = Some(error);
                     }
                 }
-                Err(error) => return Err(problem_of(error)),
+                Err(error) => return Err(problem_of(error, secrets)),
             }
         }
         Err(last.map_or_else(
@@ -291,6 +297,15 @@ impl Cluster {
             Problem::Transport,
         ))
     }
+}
+
+/// A 200 with a page instead of JSON comes from something else at that address.
+fn json_only(answer: Answer) -> Result<Answer, HttpError> {
+    let media_type = answer.headers().get("content-type").and_then(|value| value.to_str().ok());
+    if !media_type.is_some_and(|media_type| media_type.starts_with("application/json")) {
+        answer.json::<serde::de::IgnoredAny>()?;
+    }
+    Ok(answer)
 }
 
 /// When the next endpoint may be asked the same.
@@ -336,15 +351,42 @@ fn endpoint_failure(error: &HttpError) -> Option<(Class, String)> {
     }
 }
 
-fn problem_of(error: HttpError) -> Problem {
+fn problem_of(error: HttpError, secrets: &[Secret]) -> Problem {
     match error.problem() {
         skyy_http::Problem::Status { status, reason, body, .. } => {
-            Problem::of_answer(status.as_u16(), reason, body)
+            Problem::of_answer(status.as_u16(), reason, &without(body, secrets))
         }
         skyy_http::Problem::RequestTooLarge { size, .. } => {
             Problem::TooLarge(format!("the request has {size} bytes, the API takes 512 KiB"))
         }
         _ => Problem::Transport(error),
+    }
+}
+
+/// The body without secrets inside its texts. What is echoed as it was sent is already gone; what is echoed *within* a
+/// JSON text is escaped once more, and must be looked for after the text is read.
+fn without(body: &str, secrets: &[Secret]) -> String {
+    fn clean(value: Value, hidden: &[String]) -> Value {
+        match value {
+            Value::String(text) => {
+                Value::String(hidden.iter().fold(text, |text, secret| text.replace(secret, "***")))
+            }
+            Value::Array(items) => Value::Array(items.into_iter().map(|item| clean(item, hidden)).collect()),
+            Value::Object(fields) => {
+                Value::Object(fields.into_iter().map(|(key, value)| (key, clean(value, hidden))).collect())
+            }
+            other => other,
+        }
+    }
+    let plain = secrets.iter().map(Secret::expose).filter(|secret| !secret.is_empty());
+    let forms = plain.flat_map(|secret| {
+        let json = Value::from(secret).to_string();
+        [json.get(1..json.len() - 1).unwrap_or_default().to_owned(), secret.to_owned()]
+    });
+    let hidden: Vec<String> = forms.filter(|form| !form.is_empty()).collect();
+    match serde_json::from_str::<Value>(body) {
+        Ok(json) if !hidden.is_empty() => clean(json, &hidden).to_string(),
+        _ => body.to_owned(),
     }
 }
 

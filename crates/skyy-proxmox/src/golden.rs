@@ -261,9 +261,9 @@ fn recorded_task_ends_are_judged() {
         let text = exchange.body["data"]["exitstatus"].as_str().unwrap();
         assert_eq!(exit.is_success(), text == "OK", "{}: {text}", exchange.name);
         if exit.is_success() {
-            good += 1
+            good += 1;
         } else {
-            bad += 1
+            bad += 1;
         }
         let lock = text.contains("is locked (") || text.contains("can't lock file");
         assert_eq!(

@@ -275,10 +275,10 @@ impl Problem {
             | Self::NodeUnreachable { .. }
             | Self::Busy(_)
             | Self::TaskUnknown
-            | Self::NoAgent(_) => Class::Transient,
-            Self::Unauthenticated(_) | Self::Held(_) | Self::Forbidden { .. } | Self::RootOnly(_) => {
-                Class::Auth
-            }
+            | Self::NoAgent(_)
+            // A 500 that nobody here knows may pass or not: trying again slowly finds out.
+            | Self::Other { status: 500.. | 0 | 408 | 425 | 429, .. } => Class::Transient,
+            Self::Unauthenticated(_) | Self::Held(_) | Self::Forbidden { .. } | Self::RootOnly(_) => Class::Auth,
             Self::GuestMissing { .. }
             | Self::CloneSourceMissing { .. }
             | Self::AlreadyExists { .. }
@@ -289,8 +289,7 @@ impl Problem {
             | Self::AlreadyRunning(_)
             | Self::Protected(_) => Class::Refused,
             Self::Transport(error) => error.class(),
-            // A 500 that nobody here knows may pass or not: trying again slowly finds out. The API has no other 4xx.
-            Self::Other { status: 500.. | 0 | 408 | 425 | 429, .. } => Class::Transient,
+            // The API gives no other status: something else answers there.
             Self::Other { .. } => Class::Protocol,
         }
     }
@@ -301,7 +300,7 @@ impl Problem {
             Self::Transport(error) => error.sent(),
             // 595 is a connection that never came about; 596 and later come after it. A name that cannot be looked up
             // is no connection either.
-            Self::NodeUnreachable { status, .. } if matches!(status, 0 | 500 | 595) => Sent::No,
+            Self::NodeUnreachable { status: 0 | 500 | 595, .. } => Sent::No,
             // Seen: the disk was already grown or gone when the configuration could not be written.
             Self::NoQuorum(text) if text.ends_with("Permission denied") => Sent::Maybe,
             Self::NodeUnreachable { .. } | Self::Other { .. } => Sent::Maybe,

@@ -1,5 +1,7 @@
 //! Tasks: asked about once per call, found again after a lost answer. Nothing here waits.
 
+use std::cmp::Reverse;
+
 use crate::ask::{Ask, Params};
 use crate::cluster::Cluster;
 use crate::error::ProxmoxError;
@@ -97,7 +99,7 @@ impl Cluster {
             };
             upid.kind() == kind && upid.vmid() == Some(*vmid) && upid.starttime() >= *since && by == *user
         });
-        found.sort_by(|one, other| other.upid.starttime().cmp(&one.upid.starttime()));
+        found.sort_by_key(|task| Reverse(task.upid.starttime()));
         Ok(found)
     }
 
