@@ -1,1 +1,6 @@
-//! The client against recorded answers and against servers on loopback.
+//! The client against recorded answers, a scripted server, and the simulator.
+
+mod guard;
+mod recorded;
+mod scripted;
+mod server;
