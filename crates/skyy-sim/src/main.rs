@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
 use skyy_sim::{
     Certificate, Clock, Product, Running, Sim, StateFile,
+    ceph::{CephMgr, CephOptions, Release},
     pfsense::{Options, Pfsense},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -84,10 +85,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
             "nothing to simulate; give --pfsense, --proxmox or --ceph, for instance --pfsense 127.0.0.1:8443"
         );
     }
-    for (flag, given) in [("--proxmox", &args.proxmox), ("--ceph", &args.ceph)] {
-        if given.is_some() {
-            bail!("{flag} is not built yet; leave it out");
-        }
+    if args.proxmox.is_some() {
+        bail!("--proxmox is not built yet; leave it out");
     }
     // Before listening: a signal that comes at once must not find the default handler.
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
@@ -98,6 +97,14 @@ async fn run(args: Args) -> anyhow::Result<()> {
         Some(addr) => Some(carry.start("pfsense", addr, Pfsense::new(pfsense_options(&args))).await?),
         None => None,
     };
+    let ceph = match &args.ceph {
+        Some(addr) => {
+            let ceph = carry.start("ceph", addr, CephMgr::new(ceph_options(&args))).await?;
+            ceph.product().set_base_url(&ceph.url());
+            Some(ceph)
+        }
+        None => None,
+    };
     let saving = state.clone().map(|state| tokio::spawn(state.save_on_change()));
     tokio::select! {
         _ = terminate.recv() => {}
@@ -105,6 +112,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
     }
     if let Some(pfsense) = pfsense {
         pfsense.stop().await;
+    }
+    if let Some(ceph) = ceph {
+        ceph.stop().await;
     }
     if let Some(saving) = saving {
         saving.abort();
@@ -130,6 +140,14 @@ fn pfsense_options(args: &Args) -> Options {
         reload,
         ..preset
     }
+}
+
+fn ceph_options(args: &Args) -> CephOptions {
+    let preset = match args.preset {
+        Preset::Golden => CephOptions::golden(Release::V18),
+        Preset::Demo => CephOptions::demo(),
+    };
+    CephOptions { clock: Clock::real(args.speed), ..preset }
 }
 
 /// One certificate for all endpoints; the one in the state file when there is one, so that a pin stays good.
