@@ -12,6 +12,8 @@ mod dhcp_reservation;
 mod diff;
 mod firewall_rule;
 mod guard;
+#[cfg(test)]
+mod laws;
 mod lint;
 mod mark;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::{
     firewall_rule::tracker_of,
     guard::locks_out,
     mark::{Mark, tracker, uniqid},
-    order::{Item, RuleMatching, arrange, last_rule, match_rules},
+    order::{Item, RuleMatching, Slot, arrange, last_rule, match_rules},
     rows::{Row, Seen, string},
     step::new_body,
     write::{Done, NewRow, Removal, Steps, Update, Work},
@@ -441,14 +441,17 @@ fn rule_steps(
         .collect();
 
     // What is held back is spoken of as if it were not.
-    let spoken = if active.iter().all(|active| *active) {
-        list.clone()
+    let if_not_held = if active.iter().all(|active| *active) {
+        Vec::new()
     } else {
         arrange(items, rows, &rules.holders, |_| true, &gone)
     };
+    let placed = list.iter().map(|slot| (slot, true)).chain(if_not_held.iter().map(|slot| (slot, false)));
     let mut said: Vec<Vec<String>> = vec![Vec::new(); rules.asked.len()];
-    for slot in &spoken {
-        if let super::order::Slot::Item(n) = slot {
+    for (slot, real) in placed {
+        if let Slot::Item(n) = slot
+            && active[*n] == real
+        {
             let item = &items[*n];
             said[item.ask].push(match item.seen {
                 None => format!("create rule {}", item.row.sentence()),
