@@ -38,7 +38,7 @@ use crate::{
 )]
 #[x_kube(
     validation = Rule::new("self.firewall == oldSelf.firewall").message("firewall cannot be changed: delete and create instead").field_path(".firewall"),
-    validation = Rule::new("self.namespace == oldSelf.namespace").message("namespace cannot be changed: delete and create instead").field_path(".namespace")
+    validation = Rule::new("self.__namespace__ == oldSelf.__namespace__").message("namespace cannot be changed: delete and create instead").field_path(".namespace")
 )]
 #[schemars(transform = crate::schema::int_formats)]
 #[serde(rename_all = "camelCase")]
