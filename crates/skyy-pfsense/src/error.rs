@@ -126,8 +126,8 @@ pub enum PfSenseError {
         why: String,
     },
     /// An apply was done, but its outcome could not be read.
-    #[error("applied, but the outcome could not be read back")]
-    ReadBack(#[source] Box<PfSenseError>),
+    #[error("applied, but the outcome could not be read back: {0}")]
+    ReadBack(Box<PfSenseError>),
     /// Replacing a list by nothing would wipe it; not sent.
     #[error(
         "not sent: replacing all {0} by none would delete every one of them, also those of others: delete rows singly"
@@ -137,13 +137,12 @@ pub enum PfSenseError {
     #[error("not sent: {0} cannot be replaced as a whole")]
     NoReplace(Table),
     /// The fields cannot be stored; not sent.
-    #[error("not sent: {table}")]
+    #[error("{table}: not sent: {why}")]
     Fields {
         /// Which table.
         table: Table,
         /// What is wrong.
-        #[source]
-        source: FieldsError,
+        why: FieldsError,
     },
     /// No answer, or none that can be used.
     #[error(transparent)]

@@ -15,14 +15,14 @@ pub type Fields = Map<String, Value>;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FieldsError {
     /// A text that the box would lose or refuse.
-    #[error("field {field:?}{} {source}", .row.as_ref().map(|row| format!(" of row {row}")).unwrap_or_default())]
+    #[error("field {field:?}{} {why}", .row.as_ref().map(|row| format!(" of row {row}")).unwrap_or_default())]
     Text {
         /// The field.
         field: String,
         /// Which of several rows, by position.
         row: Option<usize>,
         /// What is wrong.
-        source: TextError,
+        why: TextError,
     },
     /// The value given cannot be written as fields.
     #[error("the row cannot be written as JSON fields: {0}")]
@@ -62,10 +62,10 @@ pub(crate) fn check_texts(
 ) -> Result<(), FieldsError> {
     for (field, value) in fields {
         let limit = table.text_limit(field);
-        texts(value, &mut |text| check(text, limit, strictness)).map_err(|source| FieldsError::Text {
+        texts(value, &mut |text| check(text, limit, strictness)).map_err(|why| FieldsError::Text {
             field: field.clone(),
             row,
-            source,
+            why,
         })?;
     }
     Ok(())

@@ -161,7 +161,7 @@ impl PfSense {
         table: Table,
         row: &impl Serialize,
     ) -> Result<Row<T>, PfSenseError> {
-        let fields = fields::of(row).map_err(|source| PfSenseError::Fields { table, source })?;
+        let fields = fields::of(row).map_err(|why| PfSenseError::Fields { table, why })?;
         typed(table, self.create(table, &fields).await?)
     }
 
@@ -171,7 +171,7 @@ impl PfSense {
         at: &At,
         row: &impl Serialize,
     ) -> Result<Row<T>, PfSenseError> {
-        let fields = fields::of(row).map_err(|source| PfSenseError::Fields { table, source })?;
+        let fields = fields::of(row).map_err(|why| PfSenseError::Fields { table, why })?;
         typed(table, self.update(table, at, &fields).await?)
     }
 

@@ -28,7 +28,7 @@ impl PfSense {
 
     /// Makes a row and answers it as the box stored it. Its position is that of this moment.
     pub async fn create(&self, table: Table, fields: &Fields) -> Result<Row<()>, PfSenseError> {
-        let refused = |source| PfSenseError::Fields { table, source };
+        let refused = |why| PfSenseError::Fields { table, why };
         check_texts(table, fields, None, Strictness::Ours).map_err(refused)?;
         if table == Table::StaticMapping && !fields.get("parent_id").is_some_and(Value::is_string) {
             return Err(refused(FieldsError::NoInterface));
@@ -38,7 +38,7 @@ impl PfSense {
 
     /// Changes some fields of the row that stands at `at` now.
     pub async fn update(&self, table: Table, at: &At, fields: &Fields) -> Result<Row<()>, PfSenseError> {
-        let refused = |source| PfSenseError::Fields { table, source };
+        let refused = |why| PfSenseError::Fields { table, why };
         check_texts(table, fields, None, Strictness::Ours).map_err(refused)?;
         let mut body = fields.clone();
         body.insert("id".to_owned(), json!(at.id));
@@ -81,7 +81,7 @@ impl PfSense {
                 let (found, interface) = (found.to_owned(), interface.to_owned());
                 return Err(PfSenseError::Fields {
                     table,
-                    source: FieldsError::OtherInterface { row, found, interface },
+                    why: FieldsError::OtherInterface { row, found, interface },
                 });
             }
         }
@@ -98,7 +98,7 @@ impl PfSense {
 fn parent(table: Table, at: &At) -> Result<Option<&str>, PfSenseError> {
     match (table, &at.parent) {
         // Without it the package answers 500.
-        (Table::StaticMapping, None) => Err(PfSenseError::Fields { table, source: FieldsError::NoInterface }),
+        (Table::StaticMapping, None) => Err(PfSenseError::Fields { table, why: FieldsError::NoInterface }),
         (Table::StaticMapping, Some(interface)) => Ok(Some(interface)),
         _ => Ok(None),
     }
@@ -110,7 +110,7 @@ fn check_rows(table: Table, rows: &[Fields]) -> Result<(), PfSenseError> {
     }
     for (position, fields) in rows.iter().enumerate() {
         check_texts(table, fields, Some(position), Strictness::Foreign)
-            .map_err(|source| PfSenseError::Fields { table, source })?;
+            .map_err(|why| PfSenseError::Fields { table, why })?;
     }
     Ok(())
 }

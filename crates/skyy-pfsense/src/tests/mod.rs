@@ -4,3 +4,4 @@ mod guard;
 mod recorded;
 mod scripted;
 mod server;
+mod simulated;

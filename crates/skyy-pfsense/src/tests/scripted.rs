@@ -157,11 +157,8 @@ async fn what_would_wipe_or_lose_is_not_sent() {
     }
     assert_eq!(server.seen().len(), 0);
     assert!(refusals[0].to_string().contains("all 1:1 mappings by none"), "{}", refusals[0]);
-    let PfSenseError::Fields { source, .. } = &refusals[8] else { panic!("{:?}", refusals[8]) };
-    assert!(
-        source.to_string().starts_with("field \"descr\" of row 1 holds the character U+FFFE"),
-        "{source}"
-    );
+    let PfSenseError::Fields { why, .. } = &refusals[8] else { panic!("{:?}", refusals[8]) };
+    assert!(why.to_string().starts_with("field \"descr\" of row 1 holds the character U+FFFE"), "{why}");
 }
 
 #[tokio::test]
