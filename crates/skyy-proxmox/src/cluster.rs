@@ -103,6 +103,14 @@ impl Cluster {
         }))
     }
 
+    /// Who we are, as task lists name it: `USER@REALM`, with a token `USER@REALM!NAME`. For [`FindTask`](crate::FindTask).
+    pub fn user(&self) -> &str {
+        match &self.0.auth {
+            Auth::Token { id, secret: _ } => id,
+            Auth::Ticket { user, password: _ } => user,
+        }
+    }
+
     /// How the endpoints did when they were last tried.
     pub fn endpoints(&self) -> Vec<EndpointHealth> {
         let preferred = self.0.preferred.load(Ordering::Relaxed);

@@ -7,6 +7,7 @@
     reason = "all of it is test code"
 )]
 
+mod life;
 mod requests;
 mod schema;
 mod server;
