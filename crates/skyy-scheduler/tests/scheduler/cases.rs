@@ -315,6 +315,8 @@ fn a_full_host_still_holds_the_skew_and_an_unfit_kind_of_host_does_not() {
         w-1 waits: no host fits. full: memory: needs 1 GiB, 0 B of 256 GiB free (running guests 256 GiB); a: spread of w: host a has 1, the emptiest host 0, max skew 1.
     "#]],
     );
+    // A closed host is no domain: two replicas may not wait for a maintenance to end.
+    check_many(&["a run:1c1g@w", "closed maintenance"], &["w-1 1c 1g spread:w/host/skew1"], &[Some("a")]);
     // "plain" has no such device and never will take one: it is not a domain.
     check_many(
         &["a gpu:x=3/4 run:1c1g@w", "plain"],
