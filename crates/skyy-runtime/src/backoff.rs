@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_longest_and_start_anew() {
-        let backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(300));
+        let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(5));
         let near = |wait: Duration, seconds: f64| {
             assert!(
                 (seconds * 0.8..=seconds * 1.2).contains(&wait.as_secs_f64()),

@@ -67,3 +67,55 @@ pub fn of_change(old: &[Condition], new: &[Condition]) -> Option<Note> {
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+
+    use super::*;
+
+    fn ready(status: &str, reason: &str, message: &str) -> Vec<Condition> {
+        vec![Condition {
+            type_: READY.into(),
+            status: status.into(),
+            reason: reason.into(),
+            message: message.into(),
+            observed_generation: Some(1),
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        }]
+    }
+
+    #[test]
+    fn only_a_change_of_ready_is_an_event() {
+        #[track_caller]
+        fn check(old: &[Condition], new: &[Condition], expected: Option<(bool, &str)>) {
+            let note = of_change(old, new);
+            assert_eq!(note.as_ref().map(|note| (note.warning, note.reason.as_ref())), expected);
+        }
+        let (good, bad) = (ready("True", "InSync", ""), ready("False", "Refused", "no"));
+        let working = ready("False", "Progressing", "cloning");
+
+        check(&[], &good, None);
+        check(&[], &bad, Some((true, "Refused")));
+        check(&good, &bad, Some((true, "Refused")));
+        check(&bad, &bad, None);
+        check(&bad, &ready("False", "Refused", "other words"), None);
+        check(&bad, &ready("False", "EndpointUnavailable", ""), Some((true, "EndpointUnavailable")));
+        check(&bad, &good, Some((false, "InSync")));
+        check(&good, &good, None);
+        check(&good, &working, None);
+        check(&good, &ready("False", "Deleting", ""), None);
+        check(&good, &ready("False", "PlanOnly", ""), Some((false, "PlanOnly")));
+        check(&good, &ready("Unknown", "PausedByUser", ""), Some((false, "PausedByUser")));
+        check(&good, &[], None);
+    }
+
+    #[test]
+    fn an_event_always_says_something() {
+        let said = |new: Vec<Condition>| {
+            of_change(&ready("False", "Refused", "no"), &new).map(|note| note.message).unwrap_or_default()
+        };
+        assert_eq!(said(ready("True", "InSync", "")), "what is outside matches the spec");
+        assert_eq!(said(ready("True", "InSync", "3 of 3 guests run")), "3 of 3 guests run");
+    }
+}

@@ -70,3 +70,27 @@ fn brief(error: &kube::Error) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn the_api_servers_words_are_said_once_and_what_only_a_person_can_cure_is_terminal() {
+        for (code, reason, class) in [
+            (403, "Forbidden", Class::Terminal),
+            (422, "Invalid", Class::Terminal),
+            (404, "NotFound", Class::Transient),
+            (409, "Conflict", Class::Transient),
+            (500, "InternalError", Class::Transient),
+            (503, "ServiceUnavailable", Class::Transient),
+        ] {
+            let status = Status::failure("these words", reason).with_code(code);
+            let failure = Failure::from(kube::Error::Api(status.boxed()));
+            assert_eq!((failure.class, failure.reason), (class, Reason::ApiServerError), "{code}");
+            assert_eq!(failure.to_string().matches("these words").count(), 1, "{failure}");
+        }
+    }
+}

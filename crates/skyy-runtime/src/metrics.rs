@@ -115,3 +115,35 @@ impl Metrics {
         Ok(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_can_be_read() {
+        let metrics = Metrics::default();
+        metrics.reconciled("virtualip", "settled", Duration::from_millis(3));
+        metrics.reconciled("virtualip", "settled", Duration::from_millis(3));
+        metrics.reconciled("virtualip", "transient", Duration::from_secs(1));
+        metrics.status_written("virtualip");
+        metrics.event_written("virtualip");
+        metrics.undecodable("firewall");
+        metrics.leading(true);
+        let text = metrics.text().unwrap();
+        for line in [
+            r#"skyy_reconciles_total{kind="virtualip",outcome="settled"} 2"#,
+            r#"skyy_reconciles_total{kind="virtualip",outcome="transient"} 1"#,
+            r#"skyy_reconcile_seconds_count{kind="virtualip"} 3"#,
+            r#"skyy_status_writes_total{kind="virtualip"} 1"#,
+            r#"skyy_events_total{kind="virtualip"} 1"#,
+            r#"skyy_undecodable_objects_total{kind="firewall"} 1"#,
+            "skyy_leader 1",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|found| found == line), "no line {line:?} in:\n{text}");
+        }
+        metrics.leading(false);
+        assert!(metrics.text().unwrap().contains("skyy_leader 0"));
+    }
+}

@@ -144,3 +144,102 @@ pub async fn write<K: Object>(api: &Api<K>, object: &K, status: &StatusOf<K>) ->
     let params = PatchParams::apply(FIELD_MANAGER).force();
     api.patch_status(&object.name_any(), &params, &Patch::Apply(&body)).await.map(|_| ())
 }
+
+#[cfg(test)]
+mod tests {
+    use skyy_api::{VirtualIp, VirtualIpSpec, VirtualIpStatus, condition::find};
+
+    use super::*;
+
+    fn object() -> VirtualIp {
+        let mut object = VirtualIp::new(
+            "a",
+            VirtualIpSpec {
+                firewall: "edge".into(),
+                address: "198.18.0.2/23".into(),
+                interface: "wan".into(),
+                mode: skyy_api::virtual_ip::VipMode::IPAlias,
+                vhid: None,
+                description: String::new(),
+                adopt: false,
+                deletion_policy: skyy_api::DeletionPolicy::Delete,
+            },
+        );
+        object.metadata.generation = Some(7);
+        object
+    }
+
+    fn outcomes() -> Vec<(Outcome, &'static str)> {
+        let failed = |failure| Outcome::Failed(failure);
+        vec![
+            (Outcome::Settled(Reason::InSync, String::new()), "settled"),
+            (Outcome::Working("cloning".into()), "working"),
+            (Outcome::Planned(vec!["make row 0".into()]), "planned"),
+            (Outcome::Paused, "paused"),
+            (failed(Failure::transient(Reason::EndpointUnavailable, "away")), "transient"),
+            (failed(Failure::waiting(Reason::DependencyMissing, "no firewall")), "waiting"),
+            (failed(Failure::terminal(Reason::Refused, "no")), "terminal"),
+        ]
+    }
+
+    #[test]
+    fn each_outcome_has_its_word_and_its_conditions() {
+        let expected: [&[&str]; 7] = [
+            &["Ready=True InSync"],
+            &["Ready=False Progressing", "Reconciling=True Progressing"],
+            &["Ready=False PlanOnly"],
+            &["Ready=Unknown PausedByUser", "Paused=True PausedByUser"],
+            &["Ready=False EndpointUnavailable", "Reconciling=True EndpointUnavailable"],
+            &["Ready=False DependencyMissing", "Reconciling=True DependencyMissing"],
+            &["Ready=False Refused", "Stalled=True Refused"],
+        ];
+        for ((outcome, word), expected) in outcomes().into_iter().zip(expected) {
+            assert_eq!(outcome.word(), word);
+            let status = status_of(&object(), None, &outcome, Goal::Present, Timestamp::UNIX_EPOCH);
+            let conditions: Vec<String> =
+                status.conditions.iter().map(|c| format!("{}={} {}", c.type_, c.status, c.reason)).collect();
+            assert_eq!(conditions, expected);
+            assert_eq!(status.observed_generation, Some(7));
+            assert!(status.conditions.iter().all(|c| c.observed_generation == Some(7)));
+        }
+    }
+
+    #[test]
+    fn work_towards_absence_is_a_deletion() {
+        let outcome = Outcome::Working("stopping the guest".into());
+        let status = status_of(&object(), None, &outcome, Goal::Absent, Timestamp::UNIX_EPOCH);
+        assert_eq!(find(&status.conditions, READY).map(|c| c.reason.as_str()), Some("Deleting"));
+    }
+
+    #[test]
+    fn a_plan_is_shown_while_it_is_one_and_the_request_to_look_now_is_answered() {
+        let mut object = object();
+        object.metadata.annotations = Some([(RECONCILE_AT_ANNOTATION.to_owned(), "now".to_owned())].into());
+        let planned = Outcome::Planned(vec!["a".into(), "b".into()]);
+        object.status = Some(status_of(&object, None, &planned, Goal::Present, Timestamp::UNIX_EPOCH));
+        let status = object.status.clone().unwrap_or_default();
+        assert_eq!((status.plan.len(), status.last_handled_reconcile_at.as_deref()), (2, Some("now")));
+        assert!(
+            find(&status.conditions, READY).is_some_and(|c| c.message.starts_with("2 steps are held back"))
+        );
+
+        for (outcome, _) in outcomes().into_iter().filter(|(_, word)| *word != "planned") {
+            let status = status_of(&object, None, &outcome, Goal::Present, Timestamp::UNIX_EPOCH);
+            assert_eq!(status.plan, Vec::<String>::new(), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_outcome_later_is_the_same_status() {
+        for (outcome, word) in outcomes() {
+            let mut object = object();
+            let told = |status: Option<VirtualIpStatus>| (status.unwrap_or_default(), Vec::new());
+            let first = status_of(&object, Some(told(None)), &outcome, Goal::Present, Timestamp::UNIX_EPOCH);
+            object.status = Some(first.clone());
+            let later = Timestamp::from_second(1_800_000_000).unwrap();
+            let second =
+                status_of(&object, Some(told(object.status.clone())), &outcome, Goal::Present, later);
+            assert_eq!(first, second, "{word}");
+        }
+    }
+}
