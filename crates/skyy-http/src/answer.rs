@@ -3,6 +3,7 @@
 //! Must not know what the JSON means.
 
 use http::{HeaderMap, StatusCode};
+use reqwest::Url;
 use serde::de::DeserializeOwned;
 
 use crate::Secret;
@@ -24,6 +25,16 @@ impl Answer {
         self.status
     }
 
+    /// The base URL that was called.
+    pub fn base(&self) -> &Url {
+        &self.place.base
+    }
+
+    /// The media type, without parameters.
+    pub fn media_type(&self) -> Option<String> {
+        media_type(&self.headers)
+    }
+
     /// The headers.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
@@ -40,13 +51,22 @@ impl Answer {
             let problem = if cause.is_data() {
                 Problem::WrongShape(redact(&cause.to_string(), &self.secrets))
             } else {
-                Problem::NotJson {
-                    content_type: media_type(&self.headers).unwrap_or_else(|| "no media type".to_owned()),
-                    start: redact(&beginning(&self.body, 200), &self.secrets),
-                }
+                self.no_json()
             };
             HttpError::new(self.place.clone(), problem)
         })
+    }
+
+    /// An error that says this answer is no JSON, where its media type already tells.
+    pub fn not_json(&self) -> HttpError {
+        HttpError::new(self.place.clone(), self.no_json())
+    }
+
+    fn no_json(&self) -> Problem {
+        Problem::NotJson {
+            content_type: media_type(&self.headers).unwrap_or_else(|| "no media type".to_owned()),
+            start: redact(&beginning(&self.body, 200), &self.secrets),
+        }
     }
 
     /// An error that says this answer has not the expected shape, for what serde cannot see.

@@ -2,8 +2,9 @@
 //!
 //! Must not know any provider.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_TYPE, LOCATION, RETRY_AFTER};
@@ -14,10 +15,13 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::answer::{Answer, beginning, media_type};
 use crate::call::Call;
-use crate::endpoint::{Endpoint, Limits};
+use crate::endpoint::{Endpoint, Limits, SetupError, checked_url};
 use crate::error::{HttpError, Place, Problem, problem_of};
 use crate::observe::{CallObserver, CallRecord, Counters, Outcome};
 use crate::secret::redact;
+
+/// How many base URLs are learned beside the configured ones.
+const LEARNED: usize = 8;
 
 /// How much of an error's body is kept.
 const ERROR_BODY: usize = 64 << 10;
@@ -29,13 +33,19 @@ pub struct HttpClient(Arc<Inner>);
 struct Inner {
     product: &'static str,
     name: String,
-    bases: Vec<Url>,
-    preferred: AtomicUsize,
+    bases: Mutex<Bases>,
+    plain_http: bool,
     limits: Limits,
     turns: Semaphore,
     http: reqwest::Client,
     observer: Option<Arc<dyn CallObserver>>,
     counters: Counters,
+}
+
+struct Bases {
+    list: Vec<Url>,
+    configured: usize,
+    preferred: usize,
 }
 
 impl std::fmt::Debug for HttpClient {
@@ -46,12 +56,12 @@ impl std::fmt::Debug for HttpClient {
 
 impl HttpClient {
     pub(crate) fn assemble(endpoint: Endpoint, bases: Vec<Url>, http: reqwest::Client) -> Self {
-        let Endpoint { product, name, urls: _, trust: _, plain_http: _, limits, observer } = endpoint;
+        let Endpoint { product, name, urls: _, trust: _, plain_http, limits, observer } = endpoint;
         Self(Arc::new(Inner {
             product,
             name,
-            bases,
-            preferred: AtomicUsize::new(0),
+            bases: Mutex::new(Bases { configured: bases.len(), list: bases, preferred: 0 }),
+            plain_http,
             limits,
             turns: Semaphore::new(limits.concurrency.max(1)),
             http,
@@ -65,37 +75,60 @@ impl HttpClient {
         &self.0.name
     }
 
-    /// All base URLs.
-    pub fn bases(&self) -> &[Url] {
-        &self.0.bases
+    /// All base URLs: the configured ones, then the learned ones.
+    pub fn bases(&self) -> Vec<Url> {
+        self.lock_bases().list.clone()
     }
 
     /// The base URL in use now.
-    pub fn base(&self) -> &Url {
-        // The index is only ever taken from this list's length.
-        &self.0.bases[self.0.preferred.load(Ordering::Relaxed)]
+    pub fn base(&self) -> Url {
+        let bases = self.lock_bases();
+        // The index is only ever taken from this list's length, which is never nothing.
+        bases.list[bases.preferred].clone()
     }
 
-    /// Uses the base URL with the same scheme, host and port as `url` from now on. Says no where none is: an address
-    /// that nobody configured is not called.
-    pub fn prefer(&self, url: &Url) -> bool {
-        let same = |base: &Url| base.origin() == url.origin();
-        match self.0.bases.iter().position(same) {
-            Some(position) => {
-                self.0.preferred.store(position, Ordering::Relaxed);
-                true
-            }
-            None => false,
+    /// Uses this base URL from now on. One that is not known yet, as a member of a cluster names another, is learned: it
+    /// must be encrypted like the configured ones, and must prove itself by the same [`Trust`](crate::Trust). Unencrypted
+    /// ones are learned on loopback only, where they are allowed at all.
+    pub fn prefer(&self, url: &str) -> Result<(), SetupError> {
+        let url = checked_url(url, self.0.plain_http)?;
+        let mut bases = self.lock_bases();
+        if let Some(position) = bases.list.iter().position(|base| *base == url) {
+            bases.preferred = position;
+            return Ok(());
         }
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let loopback = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+        if url.scheme() != "https" && !loopback {
+            return Err(SetupError::PlainHttp(url.into()));
+        }
+        if bases.list.len() >= bases.configured + LEARNED {
+            let oldest = bases.configured;
+            bases.list.remove(oldest);
+        }
+        bases.list.push(url);
+        bases.preferred = bases.list.len() - 1;
+        Ok(())
     }
 
     /// Uses the base URL after `from` from now on; does nothing where another caller has already moved on.
     pub fn prefer_next(&self, from: &Url) {
-        if let Some(position) = self.0.bases.iter().position(|base| base == from) {
-            let next = (position + 1) % self.0.bases.len();
-            // Losing the race means that it has moved.
-            let _ = self.0.preferred.compare_exchange(position, next, Ordering::Relaxed, Ordering::Relaxed);
+        let mut bases = self.lock_bases();
+        if bases.list[bases.preferred] == *from {
+            bases.preferred = (bases.preferred + 1) % bases.list.len();
         }
+    }
+
+    fn lock_bases(&self) -> MutexGuard<'_, Bases> {
+        // Each change is complete before the lock goes: a panic elsewhere leaves it sound.
+        self.0.bases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The base URLs in the order to try them.
+    fn in_order(&self) -> Vec<Url> {
+        let bases = self.lock_bases();
+        let (before, from) = bases.list.split_at(bases.preferred);
+        from.iter().chain(before).cloned().collect()
     }
 
     /// The limits it keeps.
@@ -123,37 +156,34 @@ impl HttpClient {
 
     async fn send_until(&self, call: &Call, deadline: Instant, limit: Duration) -> Result<Answer, HttpError> {
         let fail = |base: &Url, problem| Err(HttpError::new(self.place(call, base), problem));
-        let base = self.base();
         let target = match call.target() {
             Ok(target) => target,
-            Err(why) => return fail(base, Problem::BadCall(redact(&why, &call.secrets))),
+            Err(why) => return fail(&self.base(), Problem::BadCall(redact(&why, &call.secrets))),
         };
         let size = call.body.as_ref().map_or(0, |body| body.bytes.len());
         if let Some(limit) = self.0.limits.request_bytes
             && size > limit
         {
-            return fail(base, Problem::RequestTooLarge { size, limit });
+            return fail(&self.base(), Problem::RequestTooLarge { size, limit });
         }
         // The semaphore is never closed: only the time limit can end the wait.
         let Ok(Ok(_turn)) = timeout_at(deadline, self.0.turns.acquire()).await else {
-            return fail(base, Problem::NoTurn { waited: limit });
+            return fail(&self.base(), Problem::NoTurn { waited: limit });
         };
 
-        let mut tried = 1;
+        let bases = self.in_order();
+        let mut tried = 0;
         let mut repeated = false;
-        let mut base = self.base();
         loop {
-            let attempt = timeout_at(deadline, self.attempt(call, base, &target)).await;
-            let error = match attempt {
+            let base = &bases[tried];
+            let error = match timeout_at(deadline, self.attempt(call, base, &target)).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(Attempt::Ended(error))) => return Err(error),
                 Ok(Err(Attempt::NoAnswer(error))) => error,
                 Err(_) => return fail(base, Problem::Timeout { after: limit }),
             };
-            if error.is_unreachable() && tried < self.0.bases.len() {
+            if error.is_unreachable() && tried + 1 < bases.len() {
                 self.prefer_next(base);
-                let position = self.0.bases.iter().position(|known| known == base).unwrap_or(0);
-                base = &self.0.bases[(position + 1) % self.0.bases.len()];
                 tried += 1;
             } else if matches!(error.problem(), Problem::Dropped(_))
                 && call.method == Method::GET
@@ -252,7 +282,7 @@ impl HttpClient {
     fn place(&self, call: &Call, base: &Url) -> Place {
         Place {
             endpoint: self.0.name.clone(),
-            base: base.as_str().trim_end_matches('/').to_owned(),
+            base: base.clone(),
             method: call.method.clone(),
             template: call.template,
         }

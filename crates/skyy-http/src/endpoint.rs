@@ -175,7 +175,7 @@ impl Endpoint {
     }
 }
 
-fn checked_url(text: &str, plain_http: bool) -> Result<Url, SetupError> {
+pub(crate) fn checked_url(text: &str, plain_http: bool) -> Result<Url, SetupError> {
     let mut url = Url::parse(text).map_err(|cause| SetupError::Url {
         // What does not parse may still hold a password: show nothing after an @.
         url: text.rsplit_once('@').map_or(text, |(_, rest)| rest).to_owned(),
@@ -200,6 +200,7 @@ fn checked_url(text: &str, plain_http: bool) -> Result<Url, SetupError> {
         "http" => return Err(SetupError::PlainHttp(text.to_owned())),
         _ => return refuse("only https is spoken"),
     }
+    // One spelling, so that base URLs compare.
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
     Ok(url)

@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use reqwest::Url;
 
 use crate::trust::{Fingerprint, PinMismatch};
 
@@ -133,7 +134,7 @@ struct Failed {
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) endpoint: String,
-    pub(crate) base: String,
+    pub(crate) base: Url,
     pub(crate) method: Method,
     pub(crate) template: &'static str,
 }
@@ -156,6 +157,11 @@ impl HttpError {
     /// The path template of the call.
     pub fn template(&self) -> &'static str {
         self.0.place.template
+    }
+
+    /// The base URL that was called.
+    pub fn base(&self) -> &Url {
+        &self.0.place.base
     }
 
     /// The call in words, for a more telling error: `POST /x at pfsense/edge (https://…)`.
@@ -244,7 +250,7 @@ impl fmt::Display for HttpError {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Place { endpoint, base, method, template } = self;
-        write!(f, "{method} {template} at {endpoint} ({base})")
+        write!(f, "{method} {template} at {endpoint} ({})", base.as_str().trim_end_matches('/'))
     }
 }
 

@@ -94,15 +94,44 @@ async fn every_address_is_tried_once() {
 }
 
 #[tokio::test]
-async fn only_configured_addresses_can_be_preferred() {
-    let client = endpoint("http://127.0.0.1:1/a").url("http://127.0.0.1:2/a").build().unwrap();
-    assert!(client.prefer(&"http://127.0.0.1:2/".parse().unwrap()));
-    assert_eq!(client.base().as_str(), "http://127.0.0.1:2/a");
-    assert!(!client.prefer(&"http://127.0.0.1:3/".parse().unwrap()));
-    assert_eq!(client.base().as_str(), "http://127.0.0.1:2/a");
-    let stale = client.bases()[0].clone();
-    client.prefer_next(&stale);
-    assert_eq!(client.base().as_str(), "http://127.0.0.1:2/a", "somebody else has already moved on");
+async fn addresses_are_preferred_and_learned() {
+    let client = endpoint("http://127.0.0.1:1/a/").url("http://127.0.0.1:2").build().unwrap();
+    let first = client.base();
+    client.prefer("http://127.0.0.1:2/").unwrap();
+    assert_eq!((client.base().as_str(), client.bases().len()), ("http://127.0.0.1:2/", 2));
+    client.prefer_next(&first);
+    assert_eq!(client.base().as_str(), "http://127.0.0.1:2/", "somebody else has already moved on");
+    client.prefer("http://127.0.0.1:1/a").unwrap();
+    assert_eq!((client.base().as_str(), client.bases().len()), ("http://127.0.0.1:1/a", 2));
+
+    for port in 10..30 {
+        client.prefer(&format!("http://127.0.0.1:{port}")).unwrap();
+        assert_eq!(client.base().port(), Some(port));
+    }
+    let ports: Vec<_> = client.bases().iter().filter_map(reqwest::Url::port).collect();
+    assert_eq!(
+        ports,
+        [1, 2, 22, 23, 24, 25, 26, 27, 28, 29],
+        "the configured ones stay, of the others the newest"
+    );
+}
+
+#[test]
+fn addresses_that_would_weaken_the_endpoint_are_not_learned() {
+    let loopback = endpoint("http://127.0.0.1:1").build().unwrap();
+    let trust = crate::Trust::Pins(vec![crate::Fingerprint::of(b"x")]);
+    let encrypted = Endpoint::new("test", "t").url("https://a.example").trust(trust).build().unwrap();
+    for (client, url) in [
+        (&loopback, "http://192.0.2.1:8080/"),
+        (&encrypted, "http://127.0.0.1:1/"),
+        (&encrypted, "https://user:pw@b.example/"),
+        (&encrypted, "nonsense"),
+    ] {
+        client.prefer(url).unwrap_err();
+        assert_eq!(client.bases().len(), 1, "{url}");
+    }
+    encrypted.prefer("https://b.example:8443/").unwrap();
+    assert_eq!(encrypted.base().as_str(), "https://b.example:8443/");
 }
 
 #[tokio::test]
