@@ -1,2 +1,5 @@
-//! Placeholder.
-fn main() {}
+//! `skyyctl`.
+
+fn main() -> std::process::ExitCode {
+    skyyctl::main()
+}
