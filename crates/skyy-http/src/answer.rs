@@ -25,6 +25,11 @@ impl Answer {
         self.status
     }
 
+    /// The call in words, as errors have it.
+    pub fn call(&self) -> String {
+        self.place.to_string()
+    }
+
     /// The base URL that was called.
     pub fn base(&self) -> &Url {
         &self.place.base

@@ -88,6 +88,16 @@ impl Call {
         Self::new(Method::DELETE, template)
     }
 
+    /// The method.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The path template.
+    pub fn template(&self) -> &'static str {
+        self.template
+    }
+
     /// Fills the place `{name}` of the template with one path segment; slashes and the like are encoded.
     #[must_use]
     pub fn arg(mut self, name: &str, value: impl ToString) -> Self {

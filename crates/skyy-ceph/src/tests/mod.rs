@@ -1,0 +1,1 @@
+//! The client against recorded answers, a scripted server, and the simulated managers.
