@@ -73,13 +73,18 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         let name = format!("{} {}", program.package, program.target);
         report.add(program.layer, &name, run_program(&name, &command(program, &built, args), &logs, limit)?);
     }
-    let examples = run_program("documentation examples", &examples_command(args), &logs, limit)?;
-    report.add(Layer::Examples, "documentation examples", examples);
+    if built.complete {
+        let examples = run_program("documentation examples", &examples_command(args), &logs, limit)?;
+        report.add(Layer::Examples, "documentation examples", examples);
+    }
     for program in suite {
         let name = format!("{} {}", program.package, program.target);
         report.add(program.layer, &name, run_program(&name, &command(program, &built, args), &logs, limit)?);
     }
     report.chart(&tools, args.filter.as_deref())?;
+    if !built.complete {
+        report.incomplete();
+    }
 
     for line in report.lines() {
         ui::line(line);
@@ -174,6 +179,12 @@ impl Report {
             self.layers.insert(Layer::Chart, tally);
         }
         Ok(())
+    }
+
+    /// Tests that could not even be built have not passed.
+    fn incomplete(&mut self) {
+        self.layers.entry(Layer::Other).or_default().failed += 1;
+        self.failures.push(String::from("part of the workspace does not build; cargo says above what"));
     }
 
     fn total(&self) -> Tally {

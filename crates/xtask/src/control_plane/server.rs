@@ -20,7 +20,6 @@ const PORT_TAKEN: &str = "address already in use";
 
 #[derive(Debug)]
 pub(super) struct Server {
-    // Dropped in this order: clients before what they talk to.
     manager: Option<Guarded>,
     api: Option<Guarded>,
     etcd: Guarded,
@@ -143,6 +142,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // Clients before what they talk to.
+        drop(self.manager.take());
         let _ = self.stop_api();
         // etcd ends at once when asked and leaves no half-written files for the sweeper to race with.
         let _ = self.etcd.terminate(STOP_WITHIN);

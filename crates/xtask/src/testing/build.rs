@@ -32,6 +32,8 @@ pub struct Built {
     pub tests: Vec<Program>,
     /// The folder with the workspace's own programs (`skyy-operator`, `skyy-sim`, …).
     pub programs: Option<PathBuf>,
+    /// Whether all of it could be built; cargo has said on stderr what could not.
+    pub complete: bool,
 }
 
 /// One of cargo's messages; there are many kinds, and one is of interest.
@@ -56,20 +58,24 @@ struct Profile {
 }
 
 /// Builds programs and tests in one go: two builds would compile shared dependencies twice wherever tests ask
-/// more features of them.
+/// more features of them. What does not build keeps nothing else from being built.
 pub fn build(root: &Path) -> Result<Built> {
     cargo_build(root, "--all-targets")
 }
 
 /// Builds the workspace's programs and returns the folder they are in.
 pub fn programs(root: &Path) -> Result<PathBuf> {
-    cargo_build(root, "--bins")?.programs.context("cargo built no program")
+    let built = cargo_build(root, "--bins")?;
+    if !built.complete {
+        bail!("the workspace does not build");
+    }
+    built.programs.context("cargo built no program")
 }
 
 fn cargo_build(root: &Path, targets: &str) -> Result<Built> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
-        .args(["build", "--workspace", targets, "--message-format=json-render-diagnostics"])
+        .args(["build", "--workspace", "--keep-going", targets, "--message-format=json-render-diagnostics"])
         .current_dir(root);
     without_cargo(&mut command);
     let mut child = Guarded::spawn(&command, Stdio::piped(), Stdio::inherit()).context("starting cargo")?;
@@ -78,9 +84,7 @@ fn cargo_build(root: &Path, targets: &str) -> Result<Built> {
     for line in BufReader::new(stdout).lines() {
         built.take(&line.context("reading what cargo says")?);
     }
-    if !child.wait()?.success() {
-        bail!("the workspace does not build");
-    }
+    built.complete = child.wait()?.success();
     built.tests.sort();
     Ok(built)
 }
