@@ -263,7 +263,7 @@ impl Cluster {
             (false, _) => Retry::UnlessSent,
             (true, true) => Retry::UnlessSlow,
             (true, false) => {
-                call = call.timeout(OWN_READ);
+                call = call.timeout(OWN_READ.min(self.limit()));
                 Retry::Always
             }
         };

@@ -33,7 +33,7 @@ pub struct InterfaceSpec {
     pub bridge_ports: Vec<String>,
     /// Whether a bridge knows VLANs.
     pub bridge_vlan_aware: bool,
-    /// VLANs a bridge lets through.
+    /// VLANs a bridge lets through. A bridge that knows VLANs reads back `2-4094` when nothing was given.
     pub bridge_vids: Option<String>,
     /// The interface a VLAN is on.
     pub vlan_raw_device: Option<String>,

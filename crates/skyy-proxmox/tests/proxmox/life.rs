@@ -11,7 +11,7 @@ use skyy_proxmox::{
 use tokio::time::{interval, timeout};
 
 /// Asks until the task has ended.
-async fn ended(cluster: &Cluster, upid: &Upid) -> TaskExit {
+pub(crate) async fn ended(cluster: &Cluster, upid: &Upid) -> TaskExit {
     let asking = async {
         let mut ticks = interval(Duration::from_millis(50));
         loop {
@@ -24,7 +24,7 @@ async fn ended(cluster: &Cluster, upid: &Upid) -> TaskExit {
     timeout(Duration::from_mins(1), asking).await.unwrap_or_else(|_| panic!("{upid} does not end"))
 }
 
-async fn done(cluster: &Cluster, upid: Upid) {
+pub(crate) async fn done(cluster: &Cluster, upid: Upid) {
     let exit = ended(cluster, &upid).await;
     assert!(exit.is_success(), "{upid}: {exit}");
 }
@@ -38,7 +38,8 @@ async fn free_id(cluster: &Cluster, beside: &[Vmid]) -> Vmid {
 
 /// What is to be tried, and what it depends on that not every double has.
 pub(crate) struct Options {
-    pub(crate) storage: String,
+    /// The first disk, as a configuration says it: `local-lvm:1`.
+    pub(crate) disk: String,
     /// Whether growth of disks, stale digests, a second start and staged networks behave as recorded.
     pub(crate) exact: bool,
 }
@@ -51,14 +52,18 @@ pub(crate) async fn life(cluster: &Cluster, options: &Options) {
     let node: NodeName = cluster.nodes().await.unwrap().into_iter().next().unwrap().node;
     assert!(status.members.iter().any(|member| member.name == node && member.online));
     cluster.node_status(&node).await.unwrap();
-    assert!(cluster.storages(&node).await.unwrap().iter().any(|storage| storage.storage == options.storage));
+    let (storage, _) = options.disk.split_once(':').unwrap();
+    assert!(
+        cluster.storages(&node).await.unwrap().iter().any(|one| one.storage == storage && one.status.active)
+    );
 
     // Made, and only once.
     let source = GuestAt::qemu(node.clone(), free_id(cluster, &[]).await);
-    let disk = format!("{}:1", options.storage);
     let new = || {
-        let change =
-            ConfigChange::new().set("name", "life-source").set("memory", 64).set("scsi0", disk.as_str());
+        let change = ConfigChange::new()
+            .set("name", "life-source")
+            .set("memory", 64)
+            .set("scsi0", options.disk.as_str());
         change.set("description", "mark").tags(["Skyy", "a"])
     };
     let upid = cluster.create_guest(&source, new()).await.unwrap();
@@ -157,6 +162,7 @@ async fn staged_network(cluster: &Cluster, node: &NodeName) {
         kind: InterfaceKind::Bridge,
         autostart: true,
         bridge_vlan_aware: true,
+        bridge_vids: Some("2-4094".to_owned()),
         comments: Some("life".to_owned()),
         ..InterfaceSpec::default()
     };
@@ -184,6 +190,6 @@ async fn a_guest_lives_on_the_system_that_is_named() {
     let auth = Auth::Ticket { user: "root@pam".to_owned(), password };
     let cluster = Cluster::new(vec![endpoint.build().unwrap()], auth);
     let exact = setting("SKYY_PROXMOX_EXACT", "1") == "1";
-    let storage = setting("SKYY_PROXMOX_STORAGE", "local");
-    life(&cluster, &Options { storage, exact }).await;
+    let disk = setting("SKYY_PROXMOX_DISK", "local:1,format=qcow2");
+    life(&cluster, &Options { disk, exact }).await;
 }

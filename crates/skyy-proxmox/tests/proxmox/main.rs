@@ -11,4 +11,5 @@ mod life;
 mod requests;
 mod schema;
 mod server;
+mod simulator;
 mod transport;
