@@ -5,13 +5,15 @@
 pub mod address_claim;
 pub mod address_pool;
 mod debounce;
+pub mod deployment;
 pub mod endpoint;
 pub mod firewall;
+pub mod proxmox;
 
 use std::{
     collections::BTreeMap,
     marker::PhantomData,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -22,8 +24,8 @@ use futures::{
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, ResourceExt};
 use skyy_api::{
-    AddressClaim, AddressPool, DhcpReservation, Firewall, FirewallRule, NatMapping, VirtualIp,
-    common::POOL_LABEL,
+    AddressClaim, AddressPool, Deployment, DhcpReservation, Firewall, FirewallRule, NatMapping,
+    ProxmoxCluster, ProxmoxHost, VirtualIp, common::POOL_LABEL,
 };
 use skyy_http::HttpMetrics;
 use skyy_plan::firewall::RowKind;
@@ -34,7 +36,9 @@ use crate::{
     address_claim::AddressClaims,
     address_pool::AddressPools,
     debounce::Debounced,
+    deployment::Deployments,
     firewall::{FirewallKind, Firewalls, RowObject, Rows, Wakers},
+    proxmox::{Clusters, ProxmoxClusterKind, ProxmoxHostKind},
 };
 
 /// Makes the process use one crypto provider; call it before the first client.
@@ -88,6 +92,9 @@ pub async fn run(
     let mut firewall_rules = Controller::<FirewallRule>::default();
     let mut pools = Controller::<AddressPool>::default();
     let mut claims = Controller::<AddressClaim>::default();
+    let mut clusters = Controller::<ProxmoxCluster>::default();
+    let mut hosts = Controller::<ProxmoxHost>::default();
+    let mut deployments = Controller::<Deployment>::default();
 
     let wakers = Wakers {
         firewall: firewalls.waker(),
@@ -97,18 +104,40 @@ pub async fn run(
             (RowKind::DhcpReservation, dhcp_reservations.waker()),
             (RowKind::FirewallRule, firewall_rules.waker()),
         ]),
+        all_rows: {
+            let wakes = [
+                rows_on(&virtual_ips),
+                rows_on(&nat_mappings),
+                rows_on(&dhcp_reservations),
+                rows_on(&firewall_rules),
+            ];
+            Arc::new(move |firewall| wakes.iter().for_each(|wake| wake(firewall)))
+        },
     };
     // Secrets are watched before anything that reads them exists; the hubs hear of changes through this slot.
-    let hub_slot: Arc<std::sync::OnceLock<Arc<Firewalls>>> = Arc::default();
-    let slot = hub_slot.clone();
+    let listeners: Arc<OnceLock<(Arc<Firewalls>, Arc<Clusters>)>> = Arc::default();
+    let slot = listeners.clone();
     let secrets = Secrets::new(client.clone(), move |namespace, name| {
-        if let Some(hubs) = slot.get() {
-            hubs.secret_changed(namespace, name);
+        if let Some((firewalls, clusters)) = slot.get() {
+            firewalls.secret_changed(namespace, name);
+            clusters.secret_changed(namespace, name);
         }
     });
-    let hubs = Arc::new(Firewalls::new(installation, secrets, observer, wakers, stop.clone()));
+    let hubs = Arc::new(Firewalls::new(
+        installation.clone(),
+        secrets.clone(),
+        observer.clone(),
+        wakers,
+        stop.clone(),
+    ));
+    let proxmox = Arc::new(Clusters::new(
+        secrets.clone(),
+        observer.clone(),
+        proxmox_wakers(&clusters, &hosts, &deployments),
+        stop.clone(),
+    ));
     // The slot is fresh: nobody else has filled it.
-    let _ = hub_slot.set(hubs.clone());
+    let _ = listeners.set((hubs.clone(), proxmox.clone()));
 
     let (namespaces, namespace_watch) = skyy_runtime::watch::follow::<Namespace>(Api::all(client.clone()));
     tasks.spawn(until(stop.clone(), namespace_watch));
@@ -138,6 +167,19 @@ pub async fn run(
         });
     }
 
+    // What a cluster's objects decide from it waits for it; what names it keeps it from going.
+    wake_by_cluster(&mut clusters, &hosts, |host| &host.spec.cluster);
+    wake_by_cluster(&mut clusters, &deployments, |deployment| &deployment.spec.cluster);
+    let cluster_news = Debounced::spawn(clusters.waker(), Duration::from_secs(1), &tasks, stop.clone());
+    tell_cluster(&mut hosts, &cluster_news, |host| &host.spec.cluster);
+    tell_cluster(&mut deployments, &cluster_news, |deployment| &deployment.spec.cluster);
+    let deployment_news = Debounced::spawn(deployments.waker(), Duration::from_secs(1), &tasks, stop.clone());
+    claims.on_change(move |claim: &AddressClaim| {
+        let claimant = &claim.spec.claimant;
+        deployment_news
+            .wake(Wake { namespace: Some(claimant.namespace.clone()), name: claimant.deployment.clone() });
+    });
+
     let firewall_kind = FirewallKind {
         hubs: hubs.clone(),
         virtual_ips: virtual_ips.lookup(),
@@ -160,6 +202,24 @@ pub async fn run(
         dhcp_reservations: dhcp_reservations.lookup(),
         firewall_rules: firewall_rules.lookup(),
     };
+    let cluster_kind = ProxmoxClusterKind {
+        hubs: proxmox.clone(),
+        hosts: hosts.lookup(),
+        deployments: deployments.lookup(),
+        installation: installation.clone(),
+    };
+    let host_kind = ProxmoxHostKind { hubs: proxmox.clone() };
+    let deployment_kind = Deployments {
+        client: client.clone(),
+        hubs: proxmox.clone(),
+        clusters: clusters.lookup(),
+        hosts: hosts.lookup(),
+        deployments: deployments.lookup(),
+        pools: pools.lookup(),
+        claims: claims.lookup(),
+        secrets,
+        installation,
+    };
     let world = World { hubs: hubs.clone(), firewalls: firewalls.lookup(), namespaces };
 
     // What a kind decides from other kinds' objects is decided only once those are known: an empty list means nothing before.
@@ -173,6 +233,9 @@ pub async fn run(
         known(&firewall_rules),
         known(&pools),
         known(&claims),
+        known(&clusters),
+        known(&hosts),
+        known(&deployments),
         {
             let namespaces = world.namespaces.clone();
             async move { namespaces.ready().await }.boxed()
@@ -192,10 +255,14 @@ pub async fn run(
     tasks.spawn(firewall_rules.run(world.rows(), runtime.clone(), stop.clone()));
     tasks.spawn(pools.run(pool_kind, runtime.clone(), stop.clone()));
     tasks.spawn(claims.run(claim_kind, runtime.clone(), stop.clone()));
+    tasks.spawn(clusters.run(cluster_kind, runtime.clone(), stop.clone()));
+    tasks.spawn(hosts.run(host_kind, runtime.clone(), stop.clone()));
+    tasks.spawn(deployments.run(deployment_kind, runtime, stop.clone()));
 
     tasks.close();
     tasks.wait().await;
     hubs.finished().await;
+    proxmox.finished().await;
     Ok(())
 }
 
@@ -230,19 +297,28 @@ fn known<O: skyy_runtime::kind::Object>(controller: &Controller<O>) -> BoxFuture
     async move { lookup.ready().await }.boxed()
 }
 
-fn wake_rows<R: RowObject>(firewalls: &mut Controller<Firewall>, rows: &Controller<R>) {
+type WakeRows = Box<dyn Fn(&str) + Send + Sync>;
+
+/// Wakes the rows of one kind that are on a firewall.
+fn rows_on<R: RowObject>(rows: &Controller<R>) -> WakeRows {
     let (waker, lookup) = (rows.waker(), rows.lookup());
+    Box::new(move |firewall| {
+        for row in lookup.all().iter().filter(|row| row.firewall() == firewall) {
+            waker.wake(Wake::of(&**row));
+        }
+    })
+}
+
+fn wake_rows<R: RowObject>(firewalls: &mut Controller<Firewall>, rows: &Controller<R>) {
+    let wake = rows_on(rows);
     // A status that was written is no news: only the spec, the annotations and the going of a firewall matter to its rows.
     let seen: Mutex<BTreeMap<String, (Option<i64>, bool)>> = Mutex::default();
     firewalls.on_change(move |firewall: &Firewall| {
         let name = firewall.name_any();
         let now = (firewall.metadata.generation, firewall.metadata.deletion_timestamp.is_some());
         let before = seen.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), now);
-        if before == Some(now) {
-            return;
-        }
-        for row in lookup.all().iter().filter(|row| row.firewall() == name) {
-            waker.wake(Wake::of(&**row));
+        if before != Some(now) {
+            wake(&name);
         }
     });
 }
@@ -255,6 +331,58 @@ fn tell_pool_and_firewall<R: RowObject>(rows: &mut Controller<R>, pools: &Deboun
         }
         if row.meta().deletion_timestamp.is_some() {
             firewalls.wake(Wake { namespace: None, name: row.firewall().to_owned() });
+        }
+    });
+}
+
+fn proxmox_wakers(
+    clusters: &Controller<ProxmoxCluster>,
+    hosts: &Controller<ProxmoxHost>,
+    deployments: &Controller<Deployment>,
+) -> proxmox::Wakers {
+    let (waker, lookup) = (hosts.waker(), hosts.lookup());
+    proxmox::Wakers {
+        cluster: clusters.waker(),
+        hosts: Arc::new(move |cluster| {
+            for host in lookup.all().iter().filter(|host| host.spec.cluster == cluster) {
+                waker.wake(Wake::of(&**host));
+            }
+        }),
+        deployments: deployments.waker(),
+    }
+}
+
+/// Wakes the objects that name a cluster when its spec or annotations changed.
+fn wake_by_cluster<O: skyy_runtime::kind::Object>(
+    clusters: &mut Controller<ProxmoxCluster>,
+    objects: &Controller<O>,
+    cluster_of: fn(&O) -> &String,
+) {
+    let (waker, lookup) = (objects.waker(), objects.lookup());
+    let seen: Mutex<BTreeMap<String, Option<i64>>> = Mutex::default();
+    clusters.on_change(move |cluster: &ProxmoxCluster| {
+        let name = cluster.name_any();
+        let now = cluster.metadata.generation;
+        let before = seen.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), now);
+        if before == Some(now) {
+            return;
+        }
+        for object in lookup.all().iter().filter(|object| *cluster_of(object) == name) {
+            waker.wake(Wake::of(&**object));
+        }
+    });
+}
+
+/// An object that goes is news for the cluster that it named.
+fn tell_cluster<O: skyy_runtime::kind::Object>(
+    objects: &mut Controller<O>,
+    clusters: &Debounced,
+    cluster_of: fn(&O) -> &String,
+) {
+    let clusters = clusters.clone();
+    objects.on_change(move |object: &O| {
+        if object.meta().deletion_timestamp.is_some() {
+            clusters.wake(Wake { namespace: None, name: cluster_of(object).clone() });
         }
     });
 }

@@ -56,7 +56,7 @@ struct Run {
     #[arg(long, env = "SKYY_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
     /// What is logged, as in `info,skyy_http=debug`.
-    #[arg(long, env = "SKYY_LOG", default_value = "info")]
+    #[arg(long, env = "SKYY_LOG", default_value = "info,kube=warn,kube_runtime=warn")]
     log: String,
 }
 

@@ -318,7 +318,7 @@ async fn look<K: Kind>(kind: &K, object: &Arc<K::Object>, goal: Goal) -> Pass<K:
         if mode == Mode::PlanOnly {
             return with(Outcome::Planned(lines.lines().map(str::to_owned).collect()));
         }
-        tracing::info!(plan = lines, "acting");
+        tracing::debug!(plan = lines, "acting");
         match kind.apply(object, &seen, plan).await {
             Ok(Progress::Again) => {}
             Ok(Progress::Working { what, look_again }) => {

@@ -113,6 +113,8 @@ pub struct Wakers {
     pub firewall: Waker,
     /// Its rows, by kind.
     pub rows: BTreeMap<RowKind, Waker>,
+    /// All rows of the firewall of this name.
+    pub all_rows: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 /// The hubs of all firewalls.
@@ -185,6 +187,8 @@ impl Firewalls {
             restarted: true,
         };
         self.running.spawn(worker.run());
+        // Rows that came before their hub wait for it.
+        (self.wakers.all_rows)(name);
         hub
     }
 

@@ -74,6 +74,10 @@ impl fmt::Display for Steps {
 }
 
 impl Fake {
+    pub(crate) fn new(world: Arc<Mutex<World>>, story: Story) -> Self {
+        Self { world, story }
+    }
+
     async fn suffer(&self, trouble: Option<Trouble>) -> Result<(), Failure> {
         match trouble {
             None => Ok(()),
@@ -193,7 +197,7 @@ impl Bench {
         let mut runtime = Runtime::new(client, Some("pod-1".into()), metrics.clone());
         runtime.now = now;
         runtime.limit = LIMIT;
-        let kind = Fake { world: world.clone(), story: server.story.clone() };
+        let kind = Fake::new(world.clone(), server.story.clone());
         Self { server, metrics, world, context: Arc::new(Context::new(kind, runtime)) }
     }
 

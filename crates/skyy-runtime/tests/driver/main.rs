@@ -8,5 +8,7 @@ mod bench;
 mod conditions;
 mod deletion;
 mod passes;
+mod script;
 mod server;
 mod trouble;
+mod watching;
