@@ -5,9 +5,11 @@
 //! laws hold for every planner: carried out, a plan leaves nothing to plan; and what carries no mark of ours is never
 //! changed unless a spec says that it is to be taken over.
 
+pub mod ceph_pool;
 pub mod firewall;
 pub mod guest;
 mod hash;
+pub mod host;
 
 /// A part of a spec that cannot be carried out, with the field that says it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

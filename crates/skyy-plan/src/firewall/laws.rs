@@ -282,7 +282,7 @@ fn strangers(rows: &[Raw], skip: &BTreeSet<super::Fingerprint>) -> Vec<super::Fi
             let witness = mark.is_none()
                 && (raw.get("uniqid").is_some_and(|id| id.as_str().unwrap().starts_with("skyy"))
                     || is_ours_by_tracker(raw));
-            !ours && !(witness && !associated)
+            !ours && (!witness || associated)
         })
         .map(fingerprint_of_row)
         .filter(|print| !skip.contains(print))

@@ -83,12 +83,11 @@ impl Mark {
     fn parse(inside: &str) -> Option<Self> {
         let (path, uid) = inside.rsplit_once('#').unwrap_or((inside, ""));
         let (installation, object) = path.split_once('/')?;
-        let object = match object.strip_prefix('~') {
-            Some(hash) => Marked::Hashed(hash.trim().to_owned()),
-            None => {
-                let (namespace, name) = object.split_once('/')?;
-                Marked::Named { namespace: namespace.trim().to_owned(), name: name.trim().to_owned() }
-            }
+        let object = if let Some(hash) = object.strip_prefix('~') {
+            Marked::Hashed(hash.trim().to_owned())
+        } else {
+            let (namespace, name) = object.split_once('/')?;
+            Marked::Named { namespace: namespace.trim().to_owned(), name: name.trim().to_owned() }
         };
         let installation = installation.trim();
         (!installation.is_empty()).then(|| Self {
