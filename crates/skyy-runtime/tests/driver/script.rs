@@ -52,7 +52,9 @@ pub(crate) fn serve(
             };
             let (code, text) = match answer(&asked) {
                 Answer::Json(code, value) => (code, value.to_string()),
-                Answer::Lines(lines) => (200, lines.iter().map(|line| format!("{line}\n")).collect()),
+                Answer::Lines(lines) => {
+                    (200, lines.iter().flat_map(|line| [line.to_string(), "\n".to_owned()]).collect())
+                }
                 Answer::Silence => {
                     unanswered.push(send);
                     lock(&seen).push(asked);
