@@ -6,7 +6,8 @@ use std::time::Duration;
 use skyy_http::{Endpoint, Limits, Trust};
 use skyy_proxmox::{
     Auth, AuthFailure, Class, CloneRequest, Cluster, ConfigChange, FindTask, GuestAt, GuestKind,
-    NewPciMapping, NodeConfigChange, NodeName, Problem, ProxmoxError, RepositoryPlace, Sent, Vmid, limits,
+    NewPciMapping, NodeConfigChange, NodeName, PciDevice, Problem, ProxmoxError, RepositoryPlace, Sent, Vmid,
+    limits,
 };
 use skyy_sim::proxmox::{Preset, Pve, PveOptions};
 use skyy_sim::{Fault, FaultKind, Match, Running, Sim};
@@ -154,12 +155,8 @@ async fn repositories_notes_and_mappings_are_changed() {
         Some("mark")
     );
 
-    let device = cluster
-        .pci_devices(&node("puma-proxmox-003"))
-        .await
-        .unwrap()
-        .into_iter()
-        .find(|one| one.is_display());
+    let device =
+        cluster.pci_devices(&node("puma-proxmox-003")).await.unwrap().into_iter().find(PciDevice::is_display);
     let device = device.unwrap();
     let line = format!(
         "node=puma-proxmox-003,path={},id={},subsystem-id={},iommugroup={}",
@@ -300,10 +297,10 @@ async fn check(kind: FaultKind, expected: Expected) {
 
 #[tokio::test]
 async fn every_fault_once() {
-    let status = |status| FaultKind::Status { status, retry_after: None, body: None };
-    let both = |class, read, write| Expected { read: Some((class, read)), write: Some((class, write)) };
     use Class::{Auth, Protocol, Transient};
     use Sent::{Maybe, No};
+    let status = |status| FaultKind::Status { status, retry_after: None, body: None };
+    let both = |class, read, write| Expected { read: Some((class, read)), write: Some((class, write)) };
     check(FaultKind::Refuse, both(Transient, Maybe, Maybe)).await;
     check(FaultKind::AnswerLost, both(Transient, Maybe, Maybe)).await;
     check(FaultKind::Hang, both(Transient, Maybe, Maybe)).await;
