@@ -66,6 +66,7 @@ impl Session {
     pub(crate) fn refused(&self, with: &Credentials) {
         let mut state = self.lock();
         if state.credentials == *with {
+            tracing::warn!(user = with.username, "login at Ceph refused, no other is tried for now");
             state.refused = Some(Instant::now());
         }
     }

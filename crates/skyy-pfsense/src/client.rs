@@ -75,7 +75,13 @@ impl PfSense {
             Err(error) => {
                 let error = PfSenseError::of_call(error);
                 match error {
-                    PfSenseError::AuthRefused { .. } => self.guard.refused(&pass),
+                    PfSenseError::AuthRefused { .. } => {
+                        tracing::warn!(
+                            endpoint = self.http.name(),
+                            "login refused, nothing more is sent for now"
+                        );
+                        self.guard.refused(&pass);
+                    }
                     PfSenseError::Forbidden { .. }
                     | PfSenseError::NotFound { .. }
                     | PfSenseError::Invalid { .. } => self.guard.accepted(&pass),

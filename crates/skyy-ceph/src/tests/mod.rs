@@ -1,1 +1,6 @@
 //! The client against recorded answers, a scripted server, and the simulated managers.
+
+mod recorded;
+mod scripted;
+mod server;
+mod simulated;
