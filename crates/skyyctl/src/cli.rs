@@ -62,6 +62,9 @@ struct ImportArgs {
     /// A Firewall that exists already, instead of writing one
     #[arg(long, value_name = "NAME", value_parser = object_name)]
     firewall: Option<String>,
+    /// There is a CephCluster already: do not write one
+    #[arg(long)]
+    ceph_exists: bool,
     /// The firewall's interface with the external addresses
     #[arg(long, default_value = "wan", value_name = "INTERFACE", value_parser = interface)]
     external_interface: String,
@@ -123,6 +126,7 @@ fn run_import(args: ImportArgs, out: &mut dyn Write, err: &mut dyn Write) -> any
         namespace,
         cluster,
         firewall,
+        ceph_exists,
         external_interface,
         prefix_length,
         internal_interface,
@@ -134,6 +138,7 @@ fn run_import(args: ImportArgs, out: &mut dyn Write, err: &mut dyn Write) -> any
         namespace,
         cluster,
         firewall,
+        ceph_exists,
         external_interface,
         prefix_length,
         internal_interface,

@@ -400,20 +400,10 @@ impl Cleaner<'_> {
             return self.moved(name, line, path);
         }
         let text = self.without_defaults(text, line, path);
-        if let Some(range) = secret::userinfo(&text) {
-            let variable = self.moved("URL_PASSWORD", line, path);
-            return self.text(
-                &format!("{}{variable}{}", &text[..range.start], &text[range.end..]),
-                None,
-                line,
-                path,
-            );
-        }
-        if let Some(hidden) = self.without_options(&text, line, path) {
-            return hidden;
-        }
+        let text = self.without_passwords(&text, line, path);
+        let text = self.without_options(&text, line, path);
         if secret::is_secret_value(&text) {
-            let name = path.rsplit('.').next().unwrap_or("value").to_owned();
+            let name = path.rsplit('.').next().unwrap_or_default().to_owned();
             return self.moved(&name, line, path);
         }
         for (variable, default) in variables_in(&text) {
@@ -424,10 +414,23 @@ impl Cleaner<'_> {
         text
     }
 
-    /// `--password=x`, `--token x`, `PASSWORD=x` inside of a command: the values become variables.
-    fn without_options(&mut self, text: &str, line: usize, path: &str) -> Option<String> {
+    /// `://user:password@` keeps the user.
+    fn without_passwords(&mut self, text: &str, line: usize, path: &str) -> String {
         let mut out = String::with_capacity(text.len());
-        let (mut rest, mut changed) = (text, false);
+        let mut rest = text;
+        while let Some(range) = secret::userinfo(rest) {
+            out.push_str(&rest[..range.start]);
+            out.push_str(&self.moved("URL_PASSWORD", line, path));
+            rest = &rest[range.end..];
+        }
+        out.push_str(rest);
+        out
+    }
+
+    /// `--password=x`, `--token x`, `PASSWORD=x` inside of a command: the values become variables.
+    fn without_options(&mut self, text: &str, line: usize, path: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
         while let Some(end) = rest.find(['=', ' ', '\t', '\n']) {
             let (word, behind) = rest.split_at(end);
             let separator = &behind[..1];
@@ -458,10 +461,9 @@ impl Cleaner<'_> {
             let variable = self.moved(name, line, path);
             out.push_str(&variable);
             rest = &body[value.len()..];
-            changed = true;
         }
         out.push_str(rest);
-        changed.then(|| self.text(&out, None, line, path))
+        out
     }
 
     /// `${NAME:-default}` loses a default that is a secret.
@@ -493,24 +495,15 @@ impl Cleaner<'_> {
 
     /// A new variable for a secret that stood in the file.
     fn moved(&mut self, name: &str, line: usize, path: &str) -> String {
-        let scope = if secret::is_secret_value(&self.scope) { "" } else { self.scope.as_str() };
-        let plain: String = name
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
-            .collect();
-        let mut variable = plain.trim_matches('_').to_owned();
-        if variable.is_empty()
-            || variable.starts_with(|c: char| c.is_ascii_digit())
-            || self.variables.get(&variable).is_some_and(|l| *l != line)
-        {
-            let scope: String = scope
-                .chars()
-                .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
-                .collect();
-            variable = format!("{scope}_{variable}_{line}")
-                .trim_start_matches(|c: char| !c.is_ascii_alphabetic())
-                .to_owned();
-        }
+        let plain = in_capitals(name);
+        let taken = self.variables.get(&plain).is_some_and(|first| *first != line);
+        let variable = if is_variable_name(&plain) && !taken {
+            plain
+        } else {
+            let scope =
+                if secret::is_secret_value(&self.scope) { String::new() } else { in_capitals(&self.scope) };
+            format!("SECRET_{scope}_{plain}_{line}").replace("__", "_")
+        };
         let why = format!(
             "a secret stood here: it became ${{{variable}}}; put it into the Secret, and change it, as it stood in a file"
         );
@@ -526,6 +519,13 @@ impl Cleaner<'_> {
             self.variables.insert(name.to_owned(), line);
         }
     }
+}
+
+/// A name as variables have them, not too long.
+fn in_capitals(name: &str) -> String {
+    let capitals = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
+    let capitals: String = capitals.take(40).collect();
+    capitals.trim_matches('_').to_owned()
 }
 
 fn is_variable_name(name: &str) -> bool {

@@ -102,7 +102,10 @@ pub fn read(file: &str, node: &Node, report: &mut Report) -> Option<Host> {
     if address.is_none() && fields.line_of("ip_address").is_none() {
         report.warning(file, hostname.line, "ip_address", "missing; the host is imported without an address");
     }
-    let top_tailscale = fields.text("tailscale_hostname", report);
+    let top_tailscale = fields.text("tailscale_hostname", report).and_then(|at| {
+        let line = at.line;
+        Some(At { value: tailnet_name(file, at, report)?, line })
+    });
     let roles = words(file, "roles", &fields.items("roles", report), report);
     for role in roles.iter().filter(|r| !ROLES.contains(&r.value.as_str())) {
         let message = format!(
@@ -214,6 +217,9 @@ fn management_address(file: &str, at: At<String>, report: &mut Report) -> Option
     }
 }
 
+/// More words, pools or devices than this no resource takes.
+const MAX_ITEMS: usize = 64;
+
 /// Words of a list, each once; an item may also be a map of one entry, as in `- tag: ssh`.
 fn words(file: &str, subject: &str, items: &[&Node], report: &mut Report) -> Vec<At<String>> {
     let mut words: Vec<At<String>> = Vec::new();
@@ -245,6 +251,14 @@ fn words(file: &str, subject: &str, items: &[&Node], report: &mut Report) -> Vec
                 subject,
                 format!("{word} is there twice (first on line {})", first.line),
             );
+        } else if words.len() == MAX_ITEMS {
+            report.error(
+                file,
+                item.line,
+                subject,
+                format!("more than {MAX_ITEMS}; this one and the rest are left out"),
+            );
+            break;
         } else {
             words.push(At { value: word.to_owned(), line: item.line });
         }
@@ -256,7 +270,7 @@ fn network(mut networking: Fields<'_>, host: &mut Host, report: &mut Report) {
     let file = networking.file();
     if let Some(mut tailscale) = networking.section("tailscale", report) {
         let enabled = tailscale.flag("enabled", report).is_none_or(|e| e.value);
-        let hostname = tailscale.text("hostname", report).map(|h| h.value);
+        let hostname = tailscale.text("hostname", report).and_then(|at| tailnet_name(file, at, report));
         let address = tailscale.text("ip_address", report).and_then(|at| tailnet_address(file, at, report));
         let subject = tailscale.name("tags");
         let tags = words(file, &subject, &tailscale.items("tags", report), report);
@@ -301,6 +315,15 @@ fn network(mut networking: Fields<'_>, host: &mut Host, report: &mut Report) {
         );
     }
     networking.rest(&[], report);
+}
+
+fn tailnet_name(file: &str, at: At<String>, report: &mut Report) -> Option<String> {
+    if names::is_node_name(at.value.trim()) {
+        return Some(at.value.trim().to_owned());
+    }
+    let message = format!("{} is no name of a machine; left out", secret::shown(&at.value));
+    report.error(file, at.line, "tailscale hostname", message);
+    None
 }
 
 fn tailnet_address(file: &str, at: At<String>, report: &mut Report) -> Option<String> {
@@ -350,6 +373,15 @@ fn disks(mut storage: Fields<'_>, host: &mut Host, report: &mut Report) {
         let enabled = vm.flag("enabled", report).is_none_or(|e| e.value);
         let subject = vm.name("thinpools");
         for node in vm.items("thinpools", report) {
+            if host.thin_pools.len() == MAX_ITEMS {
+                report.error(
+                    file,
+                    node.line,
+                    &subject,
+                    format!("more than {MAX_ITEMS}; this one and the rest are left out"),
+                );
+                break;
+            }
             let Some(pool) = thin_pool(file, &subject, node, &mut devices, report) else { continue };
             if host.thin_pools.iter().any(|p| p.name == pool.name) {
                 report.error(
@@ -452,6 +484,7 @@ fn thin_pool(
             let at = At { value: n.text()?.to_owned(), line: n.line };
             device(file, &format!("{path}.devices"), at, report)
         })
+        .take(MAX_ITEMS)
         .collect();
     if own.is_empty()
         && let Some(line) = fields.line_of("devices")

@@ -37,6 +37,8 @@ pub struct Options {
     pub cluster: Option<String>,
     /// A Firewall that exists already; none is written then.
     pub firewall: Option<String>,
+    /// There is a CephCluster already; none is written then.
+    pub ceph_exists: bool,
     /// The firewall's interface with the external addresses.
     pub external_interface: String,
     /// The length of the external network's prefix.
@@ -57,6 +59,7 @@ impl Default for Options {
             namespace: "tenants".to_owned(),
             cluster: None,
             firewall: None,
+            ceph_exists: false,
             external_interface: "wan".to_owned(),
             prefix_length: 23,
             internal_interface: "opt3".to_owned(),

@@ -2,7 +2,7 @@
 //!
 //! Better one harmless value too many in a Secret than one password too many in Git.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 /// Words in a name that make its value a secret.
 const WORDS: [&str; 17] = [
@@ -83,8 +83,8 @@ fn is_random(word: &str) -> bool {
         && word.chars().filter(char::is_ascii_alphabetic).count() >= 6
 }
 
-/// The password part of a URL: where it is in the text.
-pub fn userinfo(text: &str) -> Option<std::ops::Range<usize>> {
+/// The password part of the first URL that has one: where it is in the text.
+pub fn userinfo(text: &str) -> Option<Range<usize>> {
     text.match_indices("://").find_map(|(at, _)| {
         let start = at + 3;
         let authority = &text[start..];

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    report::Report,
+    report::{Level, Report},
     yaml::{self, Node},
 };
 
@@ -140,8 +140,8 @@ fn read(path: &Path, report: &mut Report) -> Vec<Source> {
     documents
         .filter_map(|node| match sort(stem, &node) {
             Ok(sort) => Some(Source { file: file.clone(), stem: stem.to_owned(), sort, node }),
-            Err(why) => {
-                report.error(&file, node.line, "the file", why);
+            Err((level, why)) => {
+                report.add(level, &file, node.line, "the file", why);
                 None
             }
         })
@@ -163,13 +163,13 @@ fn text_of(path: &Path) -> Result<String, String> {
 }
 
 /// What a document is: by what is in it, and where that does not tell, by the file's name.
-fn sort(stem: &str, node: &Node) -> Result<Sort, String> {
+fn sort(stem: &str, node: &Node) -> Result<Sort, (Level, String)> {
     let Some(entries) = node.map() else {
-        return Err(format!("should be a map, and is {}; left out", node.what()));
+        return Err((Level::Error, format!("should be a map, and is {}; left out", node.what())));
     };
     let has = |key: &str| entries.iter().any(|(k, _)| k.text == key);
     if has("apiVersion") && has("kind") {
-        return Err("a Kubernetes resource already; left out".to_owned());
+        return Err((Level::Note, "a Kubernetes resource already; left out".to_owned()));
     }
     let lower = stem.to_lowercase();
     let by_content = [
@@ -185,6 +185,7 @@ fn sort(stem: &str, node: &Node) -> Result<Sort, String> {
         (has("settings") || has("roles"), Sort::Host),
     ];
     by_content.into_iter().chain(by_name).find_map(|(is, sort)| is.then_some(sort)).ok_or_else(|| {
-        "neither a host, nor addresses, nor a compose file, nor the settings; left out".to_owned()
+        let why = "neither a host, nor addresses, nor a compose file, nor the settings; left out";
+        (Level::Error, why.to_owned())
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! Bounded against files made to hurt. Knows nothing of what the files mean.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Number, Value};
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle};
@@ -215,7 +215,14 @@ fn with_spaces(text: &str) -> String {
 /// A collection that is being read.
 enum Open {
     List(usize, Vec<Node>, usize),
-    Map(usize, Vec<(Key, Node)>, Pending, usize),
+    Map(usize, Entries, Pending, usize),
+}
+
+/// The entries of a map, with where each key is.
+#[derive(Default)]
+struct Entries {
+    list: Vec<(Key, Node)>,
+    at: HashMap<String, usize>,
 }
 
 /// What comes next in a map: a key, or the value of one (of none, when the key cannot be used).
@@ -264,7 +271,7 @@ impl<'a> Builder<'a> {
                 }
                 Event::SequenceStart(_, anchor, _) => self.open(Open::List(line, Vec::new(), anchor))?,
                 Event::MappingStart(_, anchor, _) => {
-                    self.open(Open::Map(line, Vec::new(), Pending::Key, anchor))?
+                    self.open(Open::Map(line, Entries::default(), Pending::Key, anchor))?
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.close(),
                 _ => {}
@@ -291,7 +298,7 @@ impl<'a> Builder<'a> {
         match self.stack.pop() {
             Some(Open::List(line, items, anchor)) => self.put(Node { line, kind: Kind::List(items) }, anchor),
             Some(Open::Map(line, entries, _, anchor)) => {
-                let kind = Kind::Map(self.merged(entries));
+                let kind = Kind::Map(self.merged(entries.list));
                 self.put(Node { line, kind }, anchor);
             }
             None => {}
@@ -319,12 +326,17 @@ impl<'a> Builder<'a> {
             Some(Open::Map(_, entries, pending @ Pending::Value(_), _)) => {
                 let Pending::Value(Some(key)) = std::mem::replace(pending, Pending::Key) else { return };
                 // The last of several wins, as it did for the programs that read these files.
-                if let Some(at) = entries.iter().position(|(k, _)| k.text == key.text && key.text != "<<") {
-                    let first = entries.remove(at).0.line;
+                if key.text != "<<"
+                    && let Some(at) = entries.at.get(&key.text)
+                {
+                    let first = entries.list[*at].0.line;
                     let why = format!("the key is there twice (first on line {first}); the last is used");
                     self.report.warning(self.file, key.line, super::secret::shown_key(&key.text), why);
+                    entries.list[*at] = (key, node);
+                    return;
                 }
-                entries.push((key, node));
+                entries.at.insert(key.text.clone(), entries.list.len());
+                entries.list.push((key, node));
             }
         }
     }
@@ -335,6 +347,7 @@ impl<'a> Builder<'a> {
             return entries;
         }
         let (merges, mut own): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(k, _)| k.text == "<<");
+        let mut names: HashSet<String> = own.iter().map(|(k, _)| k.text.clone()).collect();
         for (key, node) in merges {
             let sources = match node.kind {
                 Kind::List(items) => items,
@@ -346,7 +359,7 @@ impl<'a> Builder<'a> {
                     continue;
                 };
                 for (k, v) in taken {
-                    if !own.iter().any(|(o, _)| o.text == k.text) {
+                    if names.insert(k.text.clone()) {
                         own.push((k, v));
                     }
                 }
@@ -394,7 +407,7 @@ mod tests {
     #[test]
     fn a_repeated_key_is_told_and_the_last_one_counts() {
         let (documents, found) = read("a: 1\nb: 2\na: 3\n");
-        assert_eq!(documents.unwrap(), [json!({ "b": 2, "a": 3 })]);
+        assert_eq!(documents.unwrap(), [json!({ "a": 3, "b": 2 })]);
         assert_eq!(found, ["f:3 a: the key is there twice (first on line 1); the last is used"]);
     }
 
