@@ -4,6 +4,7 @@
 
 pub mod address_claim;
 pub mod address_pool;
+pub mod ceph;
 mod debounce;
 pub mod deployment;
 pub mod endpoint;
@@ -24,8 +25,8 @@ use futures::{
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, ResourceExt};
 use skyy_api::{
-    AddressClaim, AddressPool, Deployment, DhcpReservation, Firewall, FirewallRule, NatMapping,
-    ProxmoxCluster, ProxmoxHost, VirtualIp, common::POOL_LABEL,
+    AddressClaim, AddressPool, CephCluster, CephPool, Deployment, DhcpReservation, Firewall, FirewallRule,
+    NatMapping, ProxmoxCluster, ProxmoxHost, VirtualIp, common::POOL_LABEL,
 };
 use skyy_http::HttpMetrics;
 use skyy_plan::firewall::RowKind;
@@ -35,6 +36,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     address_claim::AddressClaims,
     address_pool::AddressPools,
+    ceph::{CephClusterKind, CephPoolKind, Cephs},
     debounce::Debounced,
     deployment::Deployments,
     firewall::{FirewallKind, Firewalls, RowObject, Rows, Wakers},
@@ -95,6 +97,8 @@ pub async fn run(
     let mut clusters = Controller::<ProxmoxCluster>::default();
     let mut hosts = Controller::<ProxmoxHost>::default();
     let mut deployments = Controller::<Deployment>::default();
+    let mut ceph_clusters = Controller::<CephCluster>::default();
+    let mut ceph_pools = Controller::<CephPool>::default();
 
     let wakers = Wakers {
         firewall: firewalls.waker(),
@@ -115,12 +119,13 @@ pub async fn run(
         },
     };
     // Secrets are watched before anything that reads them exists; the hubs hear of changes through this slot.
-    let listeners: Arc<OnceLock<(Arc<Firewalls>, Arc<Clusters>)>> = Arc::default();
+    let listeners: Arc<OnceLock<(Arc<Firewalls>, Arc<Clusters>, Arc<Cephs>)>> = Arc::default();
     let slot = listeners.clone();
     let secrets = Secrets::new(client.clone(), move |namespace, name| {
-        if let Some((firewalls, clusters)) = slot.get() {
+        if let Some((firewalls, clusters, cephs)) = slot.get() {
             firewalls.secret_changed(namespace, name);
             clusters.secret_changed(namespace, name);
+            cephs.secret_changed(namespace, name);
         }
     });
     let hubs = Arc::new(Firewalls::new(
@@ -136,8 +141,13 @@ pub async fn run(
         proxmox_wakers(&clusters, &hosts, &deployments),
         stop.clone(),
     ));
+    let ceph_wakers = ceph::Wakers {
+        cluster: ceph_clusters.waker(),
+        pools: objects_of(&ceph_pools, |pool| &pool.spec.cluster),
+    };
+    let cephs = Arc::new(Cephs::new(secrets.clone(), observer.clone(), ceph_wakers, stop.clone()));
     // The slot is fresh: nobody else has filled it.
-    let _ = listeners.set((hubs.clone(), proxmox.clone()));
+    let _ = listeners.set((hubs.clone(), proxmox.clone(), cephs.clone()));
 
     let (namespaces, namespace_watch) = skyy_runtime::watch::follow::<Namespace>(Api::all(client.clone()));
     tasks.spawn(until(stop.clone(), namespace_watch));
@@ -168,6 +178,9 @@ pub async fn run(
     }
 
     // What a cluster's objects decide from it waits for it; what names it keeps it from going.
+    wake_by_cluster(&mut ceph_clusters, &ceph_pools, |pool| &pool.spec.cluster);
+    let ceph_news = Debounced::spawn(ceph_clusters.waker(), Duration::from_secs(1), &tasks, stop.clone());
+    tell_cluster(&mut ceph_pools, &ceph_news, |pool| &pool.spec.cluster);
     wake_by_cluster(&mut clusters, &hosts, |host| &host.spec.cluster);
     wake_by_cluster(&mut clusters, &deployments, |deployment| &deployment.spec.cluster);
     let cluster_news = Debounced::spawn(clusters.waker(), Duration::from_secs(1), &tasks, stop.clone());
@@ -208,6 +221,12 @@ pub async fn run(
         deployments: deployments.lookup(),
         installation: installation.clone(),
     };
+    let ceph_cluster_kind = CephClusterKind { hubs: cephs.clone(), pools: ceph_pools.lookup() };
+    let ceph_pool_kind = CephPoolKind {
+        hubs: cephs.clone(),
+        clusters: ceph_clusters.lookup(),
+        installation: installation.clone(),
+    };
     let host_kind = ProxmoxHostKind { hubs: proxmox.clone() };
     let deployment_kind = Deployments {
         client: client.clone(),
@@ -236,6 +255,8 @@ pub async fn run(
         known(&clusters),
         known(&hosts),
         known(&deployments),
+        known(&ceph_clusters),
+        known(&ceph_pools),
         {
             let namespaces = world.namespaces.clone();
             async move { namespaces.ready().await }.boxed()
@@ -257,12 +278,15 @@ pub async fn run(
     tasks.spawn(claims.run(claim_kind, runtime.clone(), stop.clone()));
     tasks.spawn(clusters.run(cluster_kind, runtime.clone(), stop.clone()));
     tasks.spawn(hosts.run(host_kind, runtime.clone(), stop.clone()));
-    tasks.spawn(deployments.run(deployment_kind, runtime, stop.clone()));
+    tasks.spawn(deployments.run(deployment_kind, runtime.clone(), stop.clone()));
+    tasks.spawn(ceph_clusters.run(ceph_cluster_kind, runtime.clone(), stop.clone()));
+    tasks.spawn(ceph_pools.run(ceph_pool_kind, runtime, stop.clone()));
 
     tasks.close();
     tasks.wait().await;
     hubs.finished().await;
     proxmox.finished().await;
+    cephs.finished().await;
     Ok(())
 }
 
@@ -340,35 +364,40 @@ fn proxmox_wakers(
     hosts: &Controller<ProxmoxHost>,
     deployments: &Controller<Deployment>,
 ) -> proxmox::Wakers {
-    let (waker, lookup) = (hosts.waker(), hosts.lookup());
     proxmox::Wakers {
         cluster: clusters.waker(),
-        hosts: Arc::new(move |cluster| {
-            for host in lookup.all().iter().filter(|host| host.spec.cluster == cluster) {
-                waker.wake(Wake::of(&**host));
-            }
-        }),
+        hosts: objects_of(hosts, |host| &host.spec.cluster),
         deployments: deployments.waker(),
     }
 }
 
-/// Wakes the objects that name a cluster when its spec or annotations changed.
-fn wake_by_cluster<O: skyy_runtime::kind::Object>(
-    clusters: &mut Controller<ProxmoxCluster>,
+/// Wakes the objects that name a cluster.
+fn objects_of<O: skyy_runtime::kind::Object>(
+    objects: &Controller<O>,
+    cluster_of: fn(&O) -> &String,
+) -> Arc<dyn Fn(&str) + Send + Sync> {
+    let (waker, lookup) = (objects.waker(), objects.lookup());
+    Arc::new(move |cluster| {
+        for object in lookup.all().iter().filter(|object| cluster_of(object) == cluster) {
+            waker.wake(Wake::of(&**object));
+        }
+    })
+}
+
+/// Wakes the objects that name a cluster when its spec changed.
+fn wake_by_cluster<C: skyy_runtime::kind::Object, O: skyy_runtime::kind::Object>(
+    clusters: &mut Controller<C>,
     objects: &Controller<O>,
     cluster_of: fn(&O) -> &String,
 ) {
-    let (waker, lookup) = (objects.waker(), objects.lookup());
+    let wake = objects_of(objects, cluster_of);
     let seen: Mutex<BTreeMap<String, Option<i64>>> = Mutex::default();
-    clusters.on_change(move |cluster: &ProxmoxCluster| {
+    clusters.on_change(move |cluster: &C| {
         let name = cluster.name_any();
-        let now = cluster.metadata.generation;
+        let now = cluster.meta().generation;
         let before = seen.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), now);
-        if before == Some(now) {
-            return;
-        }
-        for object in lookup.all().iter().filter(|object| *cluster_of(object) == name) {
-            waker.wake(Wake::of(&**object));
+        if before != Some(now) {
+            wake(&name);
         }
     });
 }
