@@ -9,11 +9,12 @@ use skyy_api::{
     proxmox_host::{SeenBridge, SeenGpu, SeenStorage},
     quantity::human,
 };
+use skyy_plan::host::Plan as HostPlan;
 use skyy_proxmox::InterfaceKind;
 use skyy_runtime::{Failure, Goal, Kind, Mode, Progress};
 
 use super::{
-    hub::Clusters,
+    hub::{ClusterHub, Clusters},
     inventory::{Inventory, NodeDetails},
 };
 
@@ -25,15 +26,29 @@ pub struct ProxmoxHostKind {
 
 /// What was seen of a node.
 pub struct Seen {
+    hub: Option<Arc<ClusterHub>>,
     inventory: Option<Arc<Inventory>>,
+    wanted: Option<HostPlan>,
 }
 
 /// What is to be done on a node.
-pub struct Plan(String);
+pub enum Plan {
+    /// Wait for its first reading.
+    Wait(String),
+    /// Carry out these steps.
+    Act(HostPlan),
+}
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Wait(what) => f.write_str(what),
+            Self::Act(plan) => {
+                let lines: Vec<String> =
+                    plan.actions.iter().cloned().chain(plan.steps.iter().map(ToString::to_string)).collect();
+                f.write_str(&lines.join("\n"))
+            }
+        }
     }
 }
 
@@ -51,7 +66,7 @@ impl Kind for ProxmoxHostKind {
     async fn observe(&self, host: &Arc<ProxmoxHost>, goal: Goal, _: Mode) -> Result<Seen, Failure> {
         if goal == Goal::Absent {
             // A node is let go as it stands: nothing of it was made by this object.
-            return Ok(Seen { inventory: None });
+            return Ok(Seen { hub: None, inventory: None, wanted: None });
         }
         let cluster = &host.spec.cluster;
         let Some(hub) = self.hubs.get(cluster) else {
@@ -60,7 +75,12 @@ impl Kind for ProxmoxHostKind {
         };
         let inventory =
             hub.inventory().map_err(|failure| Failure { class: skyy_runtime::Class::Waiting, ..failure })?;
-        Ok(Seen { inventory: Some(inventory) })
+        let node = node_of(host);
+        let wanted =
+            inventory.nodes.get(&node).filter(|_| inventory.is_online(&node)).map(|details| {
+                skyy_plan::host::plan(&host.spec, &node, &super::host_steps::as_planned(details))
+            });
+        Ok(Seen { hub: Some(hub), inventory: Some(inventory), wanted })
     }
 
     fn plan(&self, host: &ProxmoxHost, seen: &Seen, goal: Goal) -> Result<Option<Plan>, Failure> {
@@ -85,13 +105,38 @@ impl Kind for ProxmoxHostKind {
             ));
         }
         if !inventory.nodes.contains_key(&node) {
-            return Ok(Some(Plan(format!("read {node} for the first time"))));
+            return Ok(Some(Plan::Wait(format!("read {node} for the first time"))));
         }
-        Ok(None)
+        let Some(wanted) = &seen.wanted else { return Ok(None) };
+        if !wanted.steps.is_empty() {
+            if !inventory.status.quorate {
+                return Err(Failure::transient(
+                    Reason::NoQuorum,
+                    format!("{} has no quorum: nothing is changed on {node}", host.spec.cluster),
+                ));
+            }
+            return Ok(Some(Plan::Act(wanted.clone())));
+        }
+        match wanted.refusals.first() {
+            Some(refusal) => Err(Failure::terminal(refusal.reason, refusal.message.clone())),
+            None => Ok(None),
+        }
     }
 
-    async fn apply(&self, _: &Arc<ProxmoxHost>, _: &Seen, Plan(what): Plan) -> Result<Progress, Failure> {
-        Ok(Progress::working(what, Duration::from_secs(10)))
+    async fn apply(&self, host: &Arc<ProxmoxHost>, seen: &Seen, plan: Plan) -> Result<Progress, Failure> {
+        let (plan, hub) = match (plan, &seen.hub) {
+            (Plan::Wait(what), _) => return Ok(Progress::working(what, Duration::from_secs(10))),
+            (Plan::Act(_), None) => return Ok(Progress::Again),
+            (Plan::Act(plan), Some(hub)) => (plan, hub),
+        };
+        let node = node_of(host);
+        let what = format!("{node}: {}", plan.actions.join("; "));
+        tracing::info!(node, plan = plan.actions.join("; "), "acting");
+        let done = super::host_steps::carry_out(hub, &node, plan).await;
+        // Whatever became of it, what was known of the node is old.
+        hub.refresh_node(&node);
+        done?;
+        Ok(Progress::working(what, Duration::from_secs(3)))
     }
 
     fn report(&self, host: &ProxmoxHost, seen: &Seen, status: &mut ProxmoxHostStatus) -> Vec<Fact> {

@@ -3,6 +3,7 @@
 mod cluster_kind;
 mod failure;
 mod host_kind;
+mod host_steps;
 mod hub;
 mod inventory;
 

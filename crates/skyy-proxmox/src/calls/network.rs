@@ -49,6 +49,8 @@ pub struct InterfaceSpec {
     pub bond_primary: Option<String>,
     /// What is written about it.
     pub comments: Option<String>,
+    /// Settings to take away with a change, by their names at the API. A bridge stops being VLAN-aware in no other way.
+    pub unset: Vec<String>,
 }
 
 impl InterfaceSpec {
@@ -74,6 +76,7 @@ impl InterfaceSpec {
             bond_xmit_hash_policy: interface.bond_xmit_hash_policy,
             bond_primary: interface.bond_primary,
             comments: interface.comments.map(|text| text.trim_end_matches('\n').to_owned()),
+            unset: Vec::new(),
         }
     }
 
@@ -141,11 +144,12 @@ impl Cluster {
         interface: &InterfaceSpec,
     ) -> Result<(), ProxmoxError> {
         let name = &interface.iface;
+        let unset = Some(interface.unset.join(",")).filter(|names| !names.is_empty());
         let ask = Ask::put(
             "/api2/json/nodes/{node}/network/{iface}",
             format!("stage a change of {name} on {node}"),
         );
-        self.tell(ask.on(node).arg("iface", name).with(interface.params())).await
+        self.tell(ask.on(node).arg("iface", name).with(interface.params().maybe("delete", unset))).await
     }
 
     /// Stages a removal.
