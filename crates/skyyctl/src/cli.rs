@@ -28,7 +28,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Turn files of the prototype into resources
-    Import(ImportArgs),
+    Import(Box<ImportArgs>),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -108,7 +108,7 @@ fn word(text: &str) -> Result<String, String> {
 /// Does what was typed.
 pub fn run(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Command::Import(args) => run_import(args, out, err),
+        Command::Import(args) => run_import(*args, out, err),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "skyyctl", &mut text);

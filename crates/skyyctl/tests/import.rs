@@ -237,7 +237,7 @@ fn nonsense_is_told_and_the_rest_goes_on() {
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for i in 1..9 {
         let refs = vec![format!("*a{}", i - 1); 10].join(", ");
-        bomb.push_str(&format!("a{i}: &a{i} [{refs}]\n"));
+        bomb.extend([format!("a{i}: &a{i} [{refs}]\n")]);
     }
     let big = format!("hostname: big\nnote: {}\n", "x".repeat(5 << 20));
     let dir = folder(&[

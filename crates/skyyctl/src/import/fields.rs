@@ -31,17 +31,12 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// The keys of `node`; nothing but a report when it is no map.
     pub fn of(file: &'a str, path: &str, node: &'a Node, report: &mut Report) -> Option<Self> {
-        match node.map() {
-            Some(entries) => {
-                let left = (0..entries.len()).collect();
-                Some(Self { file, path: path.to_owned(), entries, left })
-            }
-            None => {
-                let subject = if path.is_empty() { "the file" } else { path };
-                report.error(file, node.line, subject, format!("should be a map, and is {}", node.what()));
-                None
-            }
-        }
+        let Some(entries) = node.map() else {
+            let subject = if path.is_empty() { "the file" } else { path };
+            report.error(file, node.line, subject, format!("should be a map, and is {}", node.what()));
+            return None;
+        };
+        Some(Self { file, path: path.to_owned(), entries, left: (0..entries.len()).collect() })
     }
 
     /// `settings.gpu` for the key `gpu`.
@@ -159,14 +154,11 @@ impl<'a> Fields<'a> {
     pub fn rest(self, reasons: &[(&str, &str)], report: &mut Report) {
         for at in &self.left {
             let (key, _) = &self.entries[*at];
-            match reasons.iter().find(|(known, _)| *known == key.text) {
-                Some((_, why)) => {
-                    report.note(self.file, key.line, self.name(&key.text), format!("not used: {why}"))
-                }
-                None => {
-                    let name = self.name(&secret::shown_key(&key.text));
-                    report.warning(self.file, key.line, name, "unknown key, not used");
-                }
+            if let Some((_, why)) = reasons.iter().find(|(known, _)| *known == key.text) {
+                report.note(self.file, key.line, self.name(&key.text), format!("not used: {why}"));
+            } else {
+                let name = self.name(&secret::shown_key(&key.text));
+                report.warning(self.file, key.line, name, "unknown key, not used");
             }
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Works without a cluster and without a network.
 
+pub mod clean;
 pub mod compose;
 pub mod config;
 pub mod fields;

@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn names_become_what_kubernetes_takes() {
         let check = |given: &str, expected: Option<&str>| {
-            assert_eq!(object_name(given).as_deref(), expected, "{given:?}")
+            assert_eq!(object_name(given).as_deref(), expected, "{given:?}");
         };
         check("puma-proxmox-010", Some("puma-proxmox-010"));
         check("ClusterFuck", Some("clusterfuck"));

@@ -97,14 +97,11 @@ fn entry(file: &str, item: &Node, taken: &mut Taken, report: &mut Report) -> Opt
     let mut fields = Fields::of(file, "ips[]", item, report)?;
     let mut texts = BTreeMap::new();
     for key in ["public_ip", "internal_ip", "mac"] {
-        match fields.text(key, report) {
-            Some(at) => {
-                texts.insert(key, at);
-            }
-            None => {
-                let line = fields.line_of(key).unwrap_or(item.line);
-                report.error(file, line, format!("ips[].{key}"), "missing or empty; the entry is left out");
-            }
+        if let Some(at) = fields.text(key, report) {
+            texts.insert(key, at);
+        } else {
+            let line = fields.line_of(key).unwrap_or(item.line);
+            report.error(file, line, format!("ips[].{key}"), "missing or empty; the entry is left out");
         }
     }
     fields.rest(&[], report);

@@ -147,14 +147,12 @@ impl Maker<'_> {
     }
 
     fn config_place(&self, line: impl Fn(&Config) -> Option<usize>) -> (String, usize) {
-        match &self.inputs.config {
-            Some(config) => (config.file.clone(), line(config).unwrap_or(0)),
-            None => {
-                let hosts = self.inputs.hosts.first().map(|h| h.file.clone());
-                let file = hosts.or_else(|| self.inputs.apps.first().map(|a| a.file.clone()));
-                (file.unwrap_or_default(), 0)
-            }
+        if let Some(config) = &self.inputs.config {
+            return (config.file.clone(), line(config).unwrap_or(0));
         }
+        let hosts = self.inputs.hosts.first().map(|h| h.file.clone());
+        let file = hosts.or_else(|| self.inputs.apps.first().map(|a| a.file.clone()));
+        (file.unwrap_or_default(), 0)
     }
 
     fn clustered(&self) -> bool {
@@ -194,7 +192,7 @@ impl Maker<'_> {
     }
 
     fn proxmox_cluster(&mut self, name: &str, hosts: &[&Host]) {
-        let (file, line) = self.config_place(|c| Some(c.cluster_name.as_ref().or(None)?.line));
+        let (file, line) = self.config_place(|c| Some(c.cluster_name.as_ref()?.line));
         let (file, line) = match hosts {
             [host] if !self.clustered() => (host.file.clone(), host.line),
             _ => (file, line),

@@ -39,7 +39,7 @@ pub enum WriteError {
 pub fn yaml_text(notes: &[&str], documents: &[Value]) -> String {
     let mut text = String::new();
     for note in notes {
-        text.push_str(&format!("# {}\n", note.replace('\n', " ")));
+        text.extend(["# ", &note.replace('\n', " "), "\n"]);
     }
     for (n, document) in documents.iter().enumerate() {
         if n > 0 {

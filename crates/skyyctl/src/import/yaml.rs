@@ -271,7 +271,7 @@ impl<'a> Builder<'a> {
                 }
                 Event::SequenceStart(_, anchor, _) => self.open(Open::List(line, Vec::new(), anchor))?,
                 Event::MappingStart(_, anchor, _) => {
-                    self.open(Open::Map(line, Entries::default(), Pending::Key, anchor))?
+                    self.open(Open::Map(line, Entries::default(), Pending::Key, anchor))?;
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.close(),
                 _ => {}
@@ -431,7 +431,7 @@ mod tests {
         let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
         for i in 1..12 {
             let refs = vec![format!("*a{}", i - 1); 9].join(", ");
-            text.push_str(&format!("a{i}: &a{i} [{refs}]\n"));
+            text.extend([format!("a{i}: &a{i} [{refs}]\n")]);
         }
         assert!(matches!(read(&text).0, Err(YamlError::TooMuch { line }) if line <= 8));
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
