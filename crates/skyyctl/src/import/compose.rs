@@ -11,9 +11,12 @@ use super::{
     fields::Fields,
     names,
     report::Report,
-    secret,
+    secret, write,
     yaml::{Kind, Node},
 };
+
+/// A ConfigMap takes 1 MiB with all that is around the text.
+const MAX_TEXT: usize = 900 << 10;
 
 /// A compose file, read.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,8 +27,8 @@ pub struct App {
     pub line: usize,
     /// The name for the object.
     pub name: String,
-    /// The file's content without secrets.
-    pub content: Value,
+    /// The file without secrets and comments.
+    pub text: String,
     /// Variables that must come from a Secret, with the line of their first use.
     pub variables: BTreeMap<String, usize>,
     /// Processor cores that its limits add up to.
@@ -85,6 +88,12 @@ pub fn read(file: &str, stem: &str, node: &Node, report: &mut Report) -> Option<
     if let Value::Object(map) = &mut content {
         map.shift_remove("version");
     }
+    let text = write::yaml_text(&[], std::slice::from_ref(&content));
+    if text.len() > MAX_TEXT {
+        let message = format!("{} bytes do not fit into a ConfigMap; left out", text.len());
+        report.error(file, line, "the file", message);
+        return None;
+    }
     let given = ["docker-compose", "compose"].iter().find_map(|p| stem.strip_prefix(p)).unwrap_or(stem);
     let name = names::object_name(given.trim_start_matches(['.', '-', '_']))
         .or_else(|| services.first().and_then(|(k, _)| names::object_name(&k.text)))
@@ -94,7 +103,7 @@ pub fn read(file: &str, stem: &str, node: &Node, report: &mut Report) -> Option<
         file: file.to_owned(),
         line,
         name,
-        content,
+        text,
         variables,
         cores: (millicores > 0)
             .then(|| u32::try_from(millicores.div_ceil(1000)).unwrap_or(u32::MAX).clamp(1, 512)),
@@ -392,15 +401,15 @@ services:
 "#;
         let (app, found) = app(text);
         let app = app.unwrap();
-        let content = app.content.to_string();
-        assert!(!content.contains("hunter2"), "{content}");
+        assert!(!app.text.contains("hunter2"), "{}", app.text);
+        let content: Value = serde_saphyr::from_str(&app.text).unwrap();
         assert!(!found.iter().any(|f| f.contains("hunter2")), "{found:#?}");
-        let db = &app.content["services"]["db"]["environment"];
+        let db = &content["services"]["db"]["environment"];
         assert_eq!(db["POSTGRES_PASSWORD"], "${POSTGRES_PASSWORD}");
         assert_eq!(db["OTHER"], "${OTHER_TOKEN}");
         assert_eq!(db["URL"], "postgres://app:${URL_PASSWORD}@db/app");
         assert_eq!(db["FINE"], "value");
-        let service = &app.content["services"]["app"];
+        let service = &content["services"]["app"];
         assert_eq!(service["environment"][0], "API_KEY=${API_KEY}");
         assert_eq!(service["environment"][1], "MODE=fast");
         assert_eq!(service["command"], "run --token ${TOKEN} --level 3 --password=\"${PASSWORD}\"");

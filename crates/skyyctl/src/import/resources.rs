@@ -59,8 +59,6 @@ const PROXMOX_URL: &str = "https://proxmox.invalid:8006";
 const SYSTEM_MEMORY: u64 = 2 << 30;
 /// An API takes so many endpoints.
 const MAX_ENDPOINTS: usize = 32;
-/// A ConfigMap takes 1 MiB with all that is around the text.
-const MAX_CONFIG_MAP: usize = 900 << 10;
 /// Flux replaces `${NAME}` in what it applies unless told not to; in a compose file they are for compose.
 const FLUX_SUBSTITUTE: &str = "kustomize.toolkit.fluxcd.io/substitute";
 const CREDENTIALS_NAMESPACE: &str = "skyy-system";
@@ -355,12 +353,6 @@ impl Maker<'_> {
         let inputs = self.inputs;
         for app in &inputs.apps {
             let subject = format!("Deployment {}", app.name);
-            let text = yaml_text(&[], std::slice::from_ref(&app.content));
-            if text.len() > MAX_CONFIG_MAP {
-                let message = format!("{} bytes do not fit into a ConfigMap; left out", text.len());
-                self.report.error(&app.file, app.line, &subject, message);
-                continue;
-            }
             let mut todo = Vec::new();
             let cluster = if self.options.cluster.is_some() || self.clustered() || inputs.hosts.is_empty() {
                 self.cluster.clone()
@@ -418,7 +410,7 @@ impl Maker<'_> {
             let map = json!({
                 "apiVersion": "v1", "kind": "ConfigMap",
                 "metadata": { "name": config_map, "namespace": namespace, "annotations": { FLUX_SUBSTITUTE: "disabled" } },
-                "data": { "docker-compose.yaml": text },
+                "data": { "docker-compose.yaml": app.text },
             });
             let deployment = object("Deployment", &app.name, Some(namespace), None, Value::Object(spec));
             let path = format!("deployments/{}.yaml", app.name);
