@@ -26,6 +26,15 @@ impl RowKind {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::VirtualIp, Self::NatMapping, Self::DhcpReservation, Self::FirewallRule];
 
+    /// What has to be applied after a change of such rows.
+    pub fn subsystem(self) -> Subsystem {
+        match self {
+            Self::VirtualIp => Subsystem::VirtualIps,
+            Self::DhcpReservation => Subsystem::Dhcp,
+            Self::NatMapping | Self::FirewallRule => Subsystem::Filter,
+        }
+    }
+
     /// As the status of a Firewall counts them.
     pub fn plural(self) -> &'static str {
         match self {

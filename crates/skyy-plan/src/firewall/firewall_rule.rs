@@ -181,9 +181,8 @@ fn protocol_of(word: &str) -> Option<RuleProtocol> {
 
 /// Settings of a rule that an object cannot say. On a row of ours they stand at nothing: each of them (a schedule, a
 /// gateway, a TCP flag) makes the rule mean something else than the object says.
-const NEVER_SET: [&str; 11] = [
+const NEVER_SET: [&str; 9] = [
     "dscp",
-    "tag",
     "tcp_flags_out_of",
     "tcp_flags_set",
     "gateway",
@@ -192,7 +191,6 @@ const NEVER_SET: [&str; 11] = [
     "pdnpipe",
     "defaultqueue",
     "ackqueue",
-    "associated_rule_id",
 ];
 
 /// Whether a row floats: it stands before all others and belongs to no interface's list.
@@ -271,6 +269,8 @@ impl Row for RuleRow {
         fields.insert("log".into(), json!(self.log));
         fields.insert("statetype".into(), json!("keep state"));
         fields.insert("tcp_flags_any".into(), json!(false));
+        // The only one of its kind that the package does not take as null.
+        fields.insert("tag".into(), json!(""));
         for field in NEVER_SET {
             fields.insert(field.into(), Value::Null);
         }

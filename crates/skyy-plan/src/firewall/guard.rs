@@ -29,7 +29,7 @@ pub(crate) fn locks_out(rule: &RuleRow, observed: &Observed, policy: &Policy) ->
         };
         if touches(&rule.source, source, observed) && reaches_firewall(&rule.destination, source, observed) {
             return Some(format!(
-                "The rule would keep {source} on {interface} from reaching {}, which is administered from there (Firewall {}, spec.protect.managementSources). Narrow its source or destination.",
+                "The rule would keep {source} on {interface} from reaching {}, which is administered from there (Firewall {}, spec.protect.managementSources). Narrow its source or destination; source.invert: true means everybody else.",
                 policy.firewall, policy.firewall
             ));
         }

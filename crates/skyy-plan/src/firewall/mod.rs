@@ -11,6 +11,8 @@ mod desired;
 mod dhcp_reservation;
 mod diff;
 mod firewall_rule;
+#[cfg(test)]
+mod golden;
 mod guard;
 #[cfg(test)]
 mod laws;
@@ -24,6 +26,8 @@ mod order;
 mod outcome;
 mod planner;
 mod rows;
+#[cfg(test)]
+mod scenarios;
 mod step;
 mod virtual_ip;
 mod write;

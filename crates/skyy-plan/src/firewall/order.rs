@@ -110,7 +110,13 @@ pub(crate) fn match_rules(
         }
         acts.push(Act::Let);
         for at in left {
-            let why = if one.ask.goal == Goal::Present { ", which is there twice" } else { "" };
+            let why = match &one.want {
+                Ok(row) if rows[at].key.as_ref().is_some_and(|on| row.interfaces.contains(on)) => {
+                    ", which is there twice"
+                }
+                Ok(_) => ", which is asked for there no more",
+                Err(_) => "",
+            };
             let what = rows[at].row.as_ref().map_or_else(|| rows[at].called(), Row::sentence);
             deletes.push((n, at, format!("delete rule {what}{why}")));
         }

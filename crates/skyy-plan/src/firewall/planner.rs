@@ -93,7 +93,7 @@ pub fn plan(asks: &[Ask], observed: &Observed, policy: &Policy) -> Plan {
     chain.add(&dhcp.asked_owners(), dhcp_steps.last);
     chain.add(&nat.asked_owners(), nat_steps.last);
     chain.add(&vip.asked_owners(), vip_steps.last);
-    chain.apply(observed);
+    chain.apply(&sorted, observed);
 
     vip.say(&mut plan, &chain, &limit, Subsystem::VirtualIps, &observed.unapplied);
     nat.say(&mut plan, &chain, &limit, Subsystem::Filter, &observed.unapplied);
@@ -277,7 +277,7 @@ impl<'a, R: Row> Kind<'a, R> {
                             actions.push(format!("hand its {} over to {other}", R::NOUN));
                             steps.extend(chain.of(other));
                         }
-                    } else if actions.is_empty() && unapplied.contains(&subsystem) {
+                    } else if actions.is_empty() && unapplied.contains(&subsystem) && !one.ask.held {
                         actions.push(format!("apply the {subsystem}"));
                         steps.extend(chain.apply_of(subsystem));
                     }
@@ -581,10 +581,16 @@ impl Chain {
         }
     }
 
-    fn apply(&mut self, observed: &Observed) {
+    /// What was left unapplied is applied only for somebody who asks for rows there and is not held back: the apply
+    /// would make effective what others have left there, too.
+    fn apply(&mut self, asks: &[&Ask], observed: &Observed) {
         for subsystem in [Subsystem::VirtualIps, Subsystem::Dhcp, Subsystem::Filter] {
             let touched = self.touched.get(&subsystem);
-            if touched.is_none() && !observed.unapplied.contains(&subsystem) {
+            let concerned = |ask: &&Ask| {
+                ask.owner.kind.subsystem() == subsystem && ask.goal != Goal::Released && !ask.held
+            };
+            let left = observed.unapplied.contains(&subsystem) && asks.iter().any(concerned);
+            if touched.is_none() && !left {
                 continue;
             }
             let number = self.steps.len();

@@ -84,8 +84,7 @@ fn asks(bridge: &Bridge, line: &str) -> bool {
             let asked = bridge.ports.iter().flatten().map(String::as_str).collect();
             staged == asked
         }
-        ["bridge-vlan-aware", "yes"] => bridge.vlan_aware == Some(true),
-        ["bridge-vids", "2-4094"] => bridge.vlan_aware == Some(true),
+        ["bridge-vlan-aware", "yes"] | ["bridge-vids", "2-4094"] => bridge.vlan_aware == Some(true),
         ["address", address] => {
             let parse = |text: &str| text.parse::<IpNet>().ok();
             bridge
