@@ -6,6 +6,7 @@
 //! further choice: [`Step::resolve`] turns a step into a call against the list as it stands at that moment.
 
 mod ask;
+mod chain;
 mod cost;
 mod desired;
 mod dhcp_reservation;

@@ -10,7 +10,8 @@ use skyy_api::{Reason, common::CONFIRM_DELETES_ANNOTATION, virtual_ip::VipMode};
 
 use super::{
     Ask, Count, Desired, DhcpRow, Goal, NatRow, Observed, Orphan, Owner, Plan, Policy, Refusal, RowKind,
-    RuleRow, Step, Subsystem, Table, Verdict, VipRow,
+    RuleRow, Subsystem, Table, Verdict, VipRow,
+    chain::Chain,
     diff::{Act, Asked, Holder, Matching, Registry, match_keyed},
     firewall_rule::tracker_of,
     guard::locks_out,
@@ -18,7 +19,7 @@ use super::{
     order::{Item, RuleMatching, Slot, arrange, last_rule, match_rules},
     rows::{Row, Seen, string},
     step::new_body,
-    write::{Done, NewRow, Removal, Steps, Update, Work},
+    write::{NewRow, Removal, Steps, Update, Work},
     write_rules::RuleWork,
 };
 
@@ -554,58 +555,4 @@ fn without_carp_creation<'a>(mut vip: Kind<'a, VipRow>, asks: &[&Ask], policy: &
         }
     }
     vip
-}
-
-/// The steps in their order, and whom each serves.
-#[derive(Default)]
-struct Chain {
-    steps: Vec<Step>,
-    deletes: usize,
-    by_owner: BTreeMap<Owner, Vec<usize>>,
-    touched: BTreeMap<Subsystem, BTreeSet<Owner>>,
-}
-
-impl Chain {
-    fn add(&mut self, owners: &[Owner], steps: Vec<Done>) {
-        for Done { step, asks, deletes } in steps {
-            let number = self.steps.len();
-            let subsystem = step.table().map(Table::subsystem);
-            for owner in asks.iter().map(|n| &owners[*n]) {
-                self.by_owner.entry(owner.clone()).or_default().push(number);
-                if let Some(subsystem) = subsystem {
-                    self.touched.entry(subsystem).or_default().insert(owner.clone());
-                }
-            }
-            self.deletes += deletes;
-            self.steps.push(step);
-        }
-    }
-
-    /// What was left unapplied is applied only for somebody who asks for rows there and is not held back: the apply
-    /// would make effective what others have left there, too.
-    fn apply(&mut self, asks: &[&Ask], observed: &Observed) {
-        for subsystem in [Subsystem::VirtualIps, Subsystem::Dhcp, Subsystem::Filter] {
-            let touched = self.touched.get(&subsystem);
-            let concerned = |ask: &&Ask| {
-                ask.owner.kind.subsystem() == subsystem && ask.goal != Goal::Released && !ask.held
-            };
-            let left = observed.unapplied.contains(&subsystem) && asks.iter().any(concerned);
-            if touched.is_none() && !left {
-                continue;
-            }
-            let number = self.steps.len();
-            for owner in touched.into_iter().flatten() {
-                self.by_owner.entry(owner.clone()).or_default().push(number);
-            }
-            self.steps.push(Step::Apply(subsystem));
-        }
-    }
-
-    fn of(&self, owner: &Owner) -> Vec<usize> {
-        self.by_owner.get(owner).cloned().unwrap_or_default()
-    }
-
-    fn apply_of(&self, subsystem: Subsystem) -> Option<usize> {
-        self.steps.iter().position(|step| *step == Step::Apply(subsystem))
-    }
 }

@@ -573,7 +573,9 @@ fn the_table_that_was_refused_as_a_whole_is_written_row_by_row() {
 fn what_is_held_back_is_said_and_not_done() {
     let mut model = Model::new();
     let mut asks = [vip("web", "198.18.0.2/23"), rule("r", json!({}))];
-    asks.iter_mut().for_each(|ask| ask.held = true);
+    for ask in &mut asks {
+        ask.held = true;
+    }
     model.unapplied = [Subsystem::VirtualIps, Subsystem::Filter].into();
     let expect = [
         "web: create virtual IP 198.18.0.2/23 on wan (not now)",

@@ -288,3 +288,50 @@ pub(crate) fn new_body(fields: Raw, description: String) -> Raw {
     body.insert("descr".into(), Value::String(description));
     body
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(text: &str) -> Raw {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn of_rows_that_look_alike_the_first_is_kept() {
+        let now =
+            [row(r#"{"id":0,"descr":"a"}"#), row(r#"{"id":1,"descr":"b"}"#), row(r#"{"id":2,"descr":"a"}"#)];
+        let target = Target { key: "a".into(), expect: fingerprint_of_row(&now[0]) };
+        let id = |step: Step| match step.resolve(&now) {
+            Ok(Call::Update { id, .. } | Call::Delete { id, .. }) => id,
+            other => panic!("{other:?}"),
+        };
+        let table = Table::NatMappings;
+        assert_eq!(id(Step::Delete { table: table.clone(), target: target.clone() }), 2);
+        assert_eq!(id(Step::Update { table, target, changes: Raw::new() }), 0);
+    }
+
+    #[test]
+    fn a_move_lands_before_its_anchor_from_either_side() {
+        let now = ["a", "b", "c", "d"].map(|name| row(&format!(r#"{{"descr":"{name}"}}"#)));
+        let target = |n: usize| Target { key: n.to_string(), expect: fingerprint_of_row(&now[n]) };
+        let landing = |n: usize, placement: Placement| {
+            let step = Step::Move { table: Table::Rules, target: target(n), placement };
+            match step.resolve(&now) {
+                Ok(Call::Update { id, body, .. }) if id == n => body["placement"].as_u64().unwrap(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(landing(3, Placement::Before(target(1))), 1);
+        assert_eq!(landing(0, Placement::Before(target(2))), 1);
+        assert_eq!(landing(0, Placement::End), 3);
+        let gone = Target { key: "x".into(), expect: fingerprint_of_row(&row("{}")) };
+        let step = Step::Move { table: Table::Rules, target: target(0), placement: Placement::Before(gone) };
+        let stale = Stale::Row { table: Table::Rules, key: "x".into() };
+        assert_eq!(step.resolve(&now), Err(stale.clone()));
+        assert_eq!(
+            stale.to_string(),
+            "rule x was changed or removed by somebody else since the firewall was read"
+        );
+    }
+}
