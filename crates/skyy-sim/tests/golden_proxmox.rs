@@ -1,18 +1,29 @@
 //! The simulated Proxmox against the recorded exchanges of the real one.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
+
 mod proxmox_replay;
+
+use std::time::Duration;
 
 use proxmox_replay::{Lab, Replay, golden_folder};
 use skyy_sim::proxmox::Preset;
 
 /// Lines that differ, each with its reason. One that starts to agree must be taken out.
-const EXCEPTIONS: &[(&str, u64, &str)] = &[];
+const EXCEPTIONS: &[(&str, u64, &str)] = &[
+    ("s23_vm_clone", 29, "the stub for kvm could not mirror a running disk, so the recorded clone failed"),
+    ("s25_vm_resize", 32, "the stub for kvm did not grow the image of the running guest"),
+    ("s90_race", 8, "the recording chose the names by chance; the replay sends none"),
+];
 
 /// What happened in the laboratory between the recorded lines.
 fn stage(file: &str, lab: &Lab, seq: u64) {
     match (file, seq) {
         // The recording's guest ignored the first shutdowns.
         ("s30_tasks", 3) => drop(lab.pve.set_guest_deaf(320, true)),
+        // The recording waited for what the line before had begun.
+        ("s31_tasks_unknown_list", 10 | 12) => lab.clock.advance(Duration::from_secs(5)),
+        ("c04_ha", 14 | 19 | 24) => lab.clock.advance(Duration::from_secs(30)),
         ("c05_node_down", 4) => drop(lab.pve.node_stop_daemons("pve3")),
         ("c05_node_down", 5) => drop(lab.pve.node_cut("pve3")),
         ("c05_node_down", 34) => drop(lab.pve.node_up("pve3")),
@@ -104,4 +115,5 @@ recordings!(
     c05_node_down,
     c06_no_quorum,
     c07_no_quorum_tasks,
+    c99_reboot_member,
 );

@@ -60,8 +60,8 @@ fn capabilities(c: &Cluster, caller: &Caller) -> Value {
     for (area, paths, privileges) in areas {
         let mut has = Map::new();
         for privilege in paths.iter().flat_map(|p| c.privileges(caller, p).into_keys()) {
-            let fits = |p: &&str| if p.ends_with('.') { privilege.starts_with(*p) } else { privilege == **p };
-            if privileges.iter().any(|p| fits(&p)) {
+            let fits = |p: &&str| if p.ends_with('.') { privilege.starts_with(*p) } else { privilege == *p };
+            if privileges.iter().any(fits) {
                 has.insert(privilege.clone(), json!(1));
             }
         }
@@ -300,8 +300,7 @@ pub(crate) fn roles(call: &mut Call<'_>) -> Reply {
 /// GET /access/roles/{roleid}
 pub(crate) fn role(call: &mut Call<'_>) -> Reply {
     let name = call.p.need("roleid");
-    let privileges =
-        call.c.role(name).ok_or_else(|| Fault::die(format!("role '{name}' does not exist")))?;
+    let privileges = call.c.role(name).ok_or_else(|| Fault::die(format!("role '{name}' does not exist")))?;
     Ok(Value::Object(privileges.into_iter().map(|p| (p, json!(1))).collect()).into())
 }
 
@@ -337,8 +336,7 @@ pub(crate) fn delete_role(call: &mut Call<'_>) -> Reply {
 
 /// GET /access/acl
 pub(crate) fn acl(call: &mut Call<'_>) -> Reply {
-    let seen =
-        call.c.access.acl.iter().filter(|a| call.c.may(call.caller, &a.path, &["Permissions.Modify"]));
+    let seen = call.c.access.acl.iter().filter(|a| call.c.may(call.caller, &a.path, &["Permissions.Modify"]));
     let rows = seen.map(|a| {
         json!({
             "path": a.path,

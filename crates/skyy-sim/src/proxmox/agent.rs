@@ -1,5 +1,7 @@
 //! The guest agent, and what cloud-init would tell the guest.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value, json};
 
 use super::answer::{Fault, Reply, nothing};
@@ -19,7 +21,7 @@ fn answering<'c>(call: &'c Call<'_>) -> Result<&'c Guest, Fault> {
     let Some(run) = &guest.run else {
         return Err(Fault::die(format!("VM {} is not running", guest.vmid)));
     };
-    if run.paused || guest.deaf || call.c.now < run.since + call.c.scaled(call.c.timing.agent_ms) {
+    if run.paused || guest.deaf || call.c.now < run.since + call.c.timing.agent_ms {
         return Err(Fault::die("QEMU guest agent is not running"));
     }
     Ok(guest)
@@ -166,7 +168,7 @@ fn user_data(conf: &Conf, name: &str) -> String {
     let host = name.split('.').next().unwrap_or(name);
     let mut text = format!("#cloud-config\nhostname: {host}\nmanage_etc_hosts: true\nfqdn: {name}\n");
     if let Some(user) = conf.get("ciuser") {
-        text.push_str(&format!("user: {user}\n"));
+        let _ = writeln!(text, "user: {user}");
     }
     if conf.contains_key("cipassword") {
         text.push_str("password: **********\n");
@@ -174,7 +176,7 @@ fn user_data(conf: &Conf, name: &str) -> String {
     if let Some(keys) = conf.get("sshkeys") {
         text.push_str("ssh_authorized_keys:\n");
         for key in decode(keys, false).lines().filter(|l| !l.trim().is_empty()) {
-            text.push_str(&format!("  - {key}\n"));
+            let _ = writeln!(text, "  - {key}");
         }
     }
     text.push_str("chpasswd:\n  expire: False\n");
@@ -182,7 +184,7 @@ fn user_data(conf: &Conf, name: &str) -> String {
         text.push_str("users:\n  - default\n");
     }
     let upgrade = conf.get("ciupgrade").is_none_or(|u| u == "1");
-    text.push_str(&format!("package_upgrade: {upgrade}\n"));
+    let _ = writeln!(text, "package_upgrade: {upgrade}");
     text
 }
 
@@ -191,7 +193,7 @@ fn network_data(conf: &Conf) -> String {
     for (key, value) in conf {
         let Some(index) = key.strip_prefix("net").and_then(|i| i.parse::<u32>().ok()) else { continue };
         let mac = net_of(value).get("macaddr").cloned().unwrap_or_default().to_lowercase();
-        text.push_str(&format!("    - type: physical\n      name: eth{index}\n      mac_address: '{mac}'\n"));
+        let _ = writeln!(text, "    - type: physical\n      name: eth{index}\n      mac_address: '{mac}'");
         let ip = conf.get(&format!("ipconfig{index}")).map(|v| ipconfig(v)).unwrap_or_default();
         if !ip.is_empty() {
             text.push_str("      subnets:\n");
@@ -199,18 +201,18 @@ fn network_data(conf: &Conf) -> String {
         match ip.get("ip").map(String::as_str) {
             Some("dhcp") => text.push_str("      - type: dhcp4\n"),
             Some(address) => {
-                text.push_str(&format!("      - type: static\n        address: '{address}'\n"));
+                let _ = writeln!(text, "      - type: static\n        address: '{address}'");
                 if let Some(gateway) = ip.get("gw") {
-                    text.push_str(&format!("        gateway: '{gateway}'\n"));
+                    let _ = writeln!(text, "        gateway: '{gateway}'");
                 }
             }
             None => {}
         }
     }
     if let Some(server) = conf.get("nameserver") {
-        text.push_str(&format!("    - type: nameserver\n      address:\n      - '{server}'\n"));
+        let _ = writeln!(text, "    - type: nameserver\n      address:\n      - '{server}'");
         let search = conf.get("searchdomain").map_or("", String::as_str);
-        text.push_str(&format!("      search:\n      - '{search}'\n"));
+        let _ = writeln!(text, "      search:\n      - '{search}'");
     }
     text
 }

@@ -40,7 +40,7 @@ pub(crate) struct Fault {
     pub(crate) status: u16,
     pub(crate) reason: String,
     pub(crate) body: FaultBody,
-    /// How long the client waits for it, at speed 1.
+    /// How long the client waits for it.
     pub(crate) delay_ms: u64,
     /// Try again until then before giving this answer: a lock that another holds.
     pub(crate) patience_ms: u64,
@@ -50,7 +50,7 @@ pub(crate) struct Fault {
 pub(crate) enum FaultBody {
     Empty,
     Plain(String),
-    Message { message: String, errors: Option<Map<String, Value>> },
+    Message { message: String, errors: Option<Box<Map<String, Value>>> },
 }
 
 impl Fault {
@@ -95,7 +95,11 @@ impl Fault {
     /// 400 about parameters.
     pub(crate) fn params(errors: Map<String, Value>) -> Self {
         let reason = "Parameter verification failed.";
-        Self::new(400, reason, FaultBody::Message { message: format!("{reason}\n"), errors: Some(errors) })
+        Self::new(
+            400,
+            reason,
+            FaultBody::Message { message: format!("{reason}\n"), errors: Some(Box::new(errors)) },
+        )
     }
 
     /// 501; this one message has no line end.
@@ -115,7 +119,6 @@ impl Fault {
         self.patience_ms = ms;
         self
     }
-
 }
 
 /// How the client wants its JSON.
@@ -147,7 +150,7 @@ fn refuse(fault: Fault, formatter: Formatter) -> Response {
         FaultBody::Message { message, errors } => {
             let mut body = json!({"data": null, "message": message});
             if let Some(errors) = errors {
-                body["errors"] = Value::Object(errors);
+                body["errors"] = Value::Object(*errors);
             }
             // The web interface's formatter hides the status in the body; a bad login alone keeps it.
             if formatter == Formatter::ExtJs && fault.status != 401 {

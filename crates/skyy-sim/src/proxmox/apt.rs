@@ -51,7 +51,12 @@ const STANDARD: [(&str, &str, &str, &str); 5] = [
     ("enterprise", "Enterprise", "https://enterprise.proxmox.com/debian/pve", "pve-enterprise"),
     ("no-subscription", "No-Subscription", "http://download.proxmox.com/debian/pve", "pve-no-subscription"),
     ("test", "Test", "http://download.proxmox.com/debian/pve", "pve-test"),
-    ("ceph-squid-enterprise", "Ceph Squid Enterprise", "https://enterprise.proxmox.com/debian/ceph-squid", "enterprise"),
+    (
+        "ceph-squid-enterprise",
+        "Ceph Squid Enterprise",
+        "https://enterprise.proxmox.com/debian/ceph-squid",
+        "enterprise",
+    ),
     (
         "ceph-squid-no-subscription",
         "Ceph Squid No-Subscription",
@@ -172,7 +177,8 @@ pub(crate) fn switch(call: &mut Call<'_>) -> Reply {
 pub(crate) fn add(call: &mut Call<'_>) -> Reply {
     check_digest(call)?;
     let handle = call.p.need("handle").to_string();
-    let new = standard(&handle, true).ok_or_else(|| Fault::die(format!("unknown repository handle '{handle}'")))?;
+    let new =
+        standard(&handle, true).ok_or_else(|| Fault::die(format!("unknown repository handle '{handle}'")))?;
     let apt = state_mut(call)?;
     let wanted = &new.repos[0];
     for repo in apt.files.iter_mut().flat_map(|f| &mut f.repos) {
@@ -233,7 +239,9 @@ pub(crate) fn changelog(call: &mut Call<'_>) -> Reply {
     let apt = state(call)?;
     let found = apt.updates.iter().chain(&apt.installed).find(|p| p.name == name);
     let text = match found {
-        Some(p) => format!("{name} ({}) trixie; urgency=medium\n\n  * no details in this simulation\n", p.new),
+        Some(p) => {
+            format!("{name} ({}) trixie; urgency=medium\n\n  * no details in this simulation\n", p.new)
+        }
         None => format!("E: Unable to locate package {name}\nRC: 100"),
     };
     Ok(Value::String(text).into())
@@ -253,7 +261,7 @@ impl Update {
     pub(crate) fn step(&mut self, c: &mut Cluster, t: &mut Task) -> Next {
         if t.step == 0 {
             t.say("starting apt-get update");
-            return Next::After(c.scaled(4000));
+            return Next::After(4000);
         }
         let Some(node) = c.nodes.get_mut(&t.node) else { return Next::Fail("no such node".into()) };
         if let Some(uri) = node.apt.refused() {

@@ -166,7 +166,8 @@ pub(crate) struct Credentials<'a> {
 
 impl Cluster {
     fn sign(&self, text: &str) -> String {
-        let hash = Sha256::new().chain_update(self.secret.as_bytes()).chain_update(text.as_bytes()).finalize();
+        let hash =
+            Sha256::new().chain_update(self.secret.as_bytes()).chain_update(text.as_bytes()).finalize();
         STANDARD.encode(hash)
     }
 
@@ -198,8 +199,7 @@ impl Cluster {
 
     fn csrf_holds(&self, user: &str, token: &str) -> bool {
         let Some((time, signature)) = token.split_once(':') else { return false };
-        let fresh =
-            u64::from_str_radix(time, 16).is_ok_and(|t| self.seconds() < t + TICKET_LIFE_S);
+        let fresh = u64::from_str_radix(time, 16).is_ok_and(|t| self.seconds() < t + TICKET_LIFE_S);
         fresh && self.sign(&format!("{time}:{user}")) == signature
     }
 
@@ -346,9 +346,7 @@ pub(crate) fn acl_path(path: &str) -> bool {
     let vmid = |id: &str| super::formats::check("pve-vmid", id).is_ok();
     match parts.as_slice() {
         []
-        | [
-            "access" | "mapping" | "nodes" | "pool" | "sdn" | "storage" | "vms",
-        ]
+        | ["access" | "mapping" | "nodes" | "pool" | "sdn" | "storage" | "vms"]
         | ["access", "groups" | "realm"]
         | ["access", "groups" | "realm", _]
         | ["mapping", "dir" | "pci" | "usb" | "hwrng"]

@@ -75,9 +75,8 @@ impl Cluster {
 
     /// Whether one node hears another in the cluster network.
     pub(crate) fn sees(&self, from: &str, to: &str) -> bool {
-        let linked = |n: &str| {
-            self.nodes.get(n).is_some_and(|n| matches!(n.link, Link::Up | Link::DaemonsStopped))
-        };
+        let linked =
+            |n: &str| self.nodes.get(n).is_some_and(|n| matches!(n.link, Link::Up | Link::DaemonsStopped));
         from == to || (linked(from) && linked(to))
     }
 

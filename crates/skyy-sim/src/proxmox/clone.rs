@@ -99,7 +99,9 @@ pub(crate) fn clone(call: &mut Call<'_>) -> Reply {
     if target != call.node {
         let stores = todo.iter().map(|(_, d)| storage_of(d, storage.as_deref(), full));
         let local = |s: &str| call.c.storages.get(s).is_none_or(|s| !s.shared());
-        if stores.into_iter().any(|s| local(&s)) || todo.iter().any(|(_, d)| local(&storage_of(d, None, true))) {
+        if stores.into_iter().any(|s| local(&s))
+            || todo.iter().any(|(_, d)| local(&storage_of(d, None, true)))
+        {
             return Err(Fault::die(format!("can't clone VM to node '{target}' (VM uses local storage)")));
         }
     }
@@ -139,7 +141,7 @@ impl Cloning {
                 Err(text) => return Next::Fail(text),
             }
             return match self.begin(c, t) {
-                Ok(()) => Next::After(c.scaled(150)),
+                Ok(()) => Next::After(150),
                 Err(text) => Next::Fail(text),
             };
         }
@@ -162,7 +164,10 @@ impl Cloning {
             return Err(if there.node == t.node {
                 format!("unable to create VM {}: config file already exists", self.to)
             } else {
-                format!("unable to create VM {} - VM {} already exists on node '{}'", self.to, self.to, there.node)
+                format!(
+                    "unable to create VM {} - VM {} already exists on node '{}'",
+                    self.to, self.to, there.node
+                )
             });
         }
         c.may_write(&t.node, GuestKind::Qemu, self.to)?;
@@ -190,7 +195,10 @@ impl Cloning {
         t.say(format!("create {how} clone of drive {key} ({volid})"));
         if linked && c.storages.get(&storage).is_some_and(super::state::Storage::file_based) {
             let file = format!("vm-{}-disk-{}.{}", self.to, self.made_disks(), source.format);
-            t.say(format!("clone {}: images, {file}, {} to {file} (base=../{})", source.name, self.to, source.name));
+            t.say(format!(
+                "clone {}: images, {file}, {} to {file} (base=../{})",
+                source.name, self.to, source.name
+            ));
         }
         let until = c.lock_storage(&storage, &t.node)?;
         let asked = NewVolume {
@@ -210,11 +218,11 @@ impl Cloning {
         drive.insert("file".into(), new);
         drive.insert("size".into(), num::format_size(source.size));
         self.done.push((key, disk::print_drive(&drive)));
-        let mut takes = until - c.now + c.scaled(100);
+        let mut takes = until - c.now + 100;
         if !linked && !cloudinit {
             t.say(format!("transferred 0.0 B of {} (0.00%)", num::human_size(source.size)));
             self.copying = Some(source.size);
-            takes += c.scaled(source.size / (c.timing.copy_rate / 1000).max(1));
+            takes += source.size / (c.timing.copy_rate / 1000).max(1);
         }
         Ok(takes)
     }
@@ -231,7 +239,9 @@ impl Cloning {
             None => source.conf.clone(),
         };
         let from_name = conf.get("name").cloned().unwrap_or_else(|| self.from.to_string());
-        conf.retain(|k, _| !matches!(k.as_str(), "template" | "lock" | "parent" | "protection") && !k.starts_with("unused"));
+        conf.retain(|k, _| {
+            !matches!(k.as_str(), "template" | "lock" | "parent" | "protection") && !k.starts_with("unused")
+        });
         for (key, value) in std::mem::take(&mut self.done) {
             conf.insert(key, value);
         }

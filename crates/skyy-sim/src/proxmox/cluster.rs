@@ -17,8 +17,7 @@ const STALE_MS: u64 = 300_000;
 impl Cluster {
     /// Every node that runs tells the others about its guests and storages, if it is time.
     pub(crate) fn broadcast(&mut self) {
-        let interval = self.timing.broadcast_ms.max(1);
-        if self.now / interval == self.last_broadcast / interval {
+        if self.now < self.last_broadcast + self.timing.broadcast_ms {
             return;
         }
         self.last_broadcast = self.now;
@@ -47,7 +46,11 @@ impl Cluster {
                 template: g.is_template(),
                 cpus: g.cpus(),
                 max_mem: g.memory(),
-                max_disk: if g.kind == GuestKind::Qemu { disk::boot_disk_size(&g.conf) } else { super::lxc::root_size(&g.conf) },
+                max_disk: if g.kind == GuestKind::Qemu {
+                    disk::boot_disk_size(&g.conf)
+                } else {
+                    super::lxc::root_size(&g.conf)
+                },
                 started: g.run.as_ref().map(|r| r.since),
             };
             (g.vmid, entry)
@@ -58,8 +61,7 @@ impl Cluster {
 
     /// A node's last broadcast while it counts.
     fn told(&self, node: &Node) -> Option<Told> {
-        let keep = super::num::divided(STALE_MS, self.timing.speed);
-        node.told.clone().filter(|t| node.link == Link::Up || self.now < t.at + keep)
+        node.told.clone().filter(|t| node.link == Link::Up || self.now < t.at + STALE_MS)
     }
 }
 
@@ -67,7 +69,7 @@ impl Cluster {
 pub(crate) fn version(call: &mut Call<'_>) -> Reply {
     let node = call.c.nodes.get(&call.node).ok_or_else(|| Fault::die("no such node"))?;
     let v = &node.version;
-    Ok(json!({"release": v.release, "repoid": v.repoid, "version": v.version}).into())
+    Ok(json!({"release": v.release, "repoid": v.repoid, "version": v.number}).into())
 }
 
 /// GET /
@@ -166,16 +168,19 @@ pub(crate) fn node_row(call: &Call<'_>, name: &str, node: &Node) -> Map<String, 
 impl Cluster {
     /// The share of a node's processors in use.
     pub(crate) fn node_load(&self, name: &str) -> f64 {
-        let busy: u64 =
-            self.guests.values().filter(|g| g.node == name && g.run.is_some()).map(super::state::Guest::cpus).sum();
+        let busy: u64 = self
+            .guests
+            .values()
+            .filter(|g| g.node == name && g.run.is_some())
+            .map(super::state::Guest::cpus)
+            .sum();
         let all = self.nodes.get(name).map_or(1, |n| u64::from(n.cpus));
         num::ratio(busy, all * 20).clamp(0.01, 1.0)
     }
 
     /// The memory of a node in use: half of what its guests may have, and the host's own.
     pub(crate) fn node_memory_used(&self, name: &str) -> u64 {
-        let guests: u64 =
-            self.guests.values().filter(|g| g.node == name).map(super::qemu::used_memory).sum();
+        let guests: u64 = self.guests.values().filter(|g| g.node == name).map(super::qemu::used_memory).sum();
         let all = self.nodes.get(name).map_or(0, |n| n.memory);
         (guests + all / 32).min(all)
     }
@@ -308,7 +313,8 @@ pub(crate) fn guest_rows(call: &Call<'_>, pool: Option<&str>) -> Vec<Value> {
                 put("disk", json!(0));
                 put("maxdisk", json!(told.max_disk));
                 put("uptime", json!(uptime));
-                for (key, value) in [("diskread", 0), ("diskwrite", 0), ("netin", uptime), ("netout", uptime)] {
+                for (key, value) in [("diskread", 0), ("diskwrite", 0), ("netin", uptime), ("netout", uptime)]
+                {
                     put(key, json!(value));
                 }
             }

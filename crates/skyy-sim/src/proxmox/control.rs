@@ -32,12 +32,6 @@ pub struct GuestSummary {
 }
 
 impl Pve {
-    fn change<T>(&self, does: impl FnOnce(&mut Cluster) -> T) -> T {
-        let mut cluster = self.locked();
-        cluster.advance(self.clock.now_ms());
-        does(&mut cluster)
-    }
-
     fn node_is(&self, node: &str, link: Link) -> bool {
         self.change(|c| {
             let known = c.nodes.contains_key(node);
@@ -184,7 +178,10 @@ fn done(known: bool) -> (StatusCode, Json<Value>) {
     if known {
         (StatusCode::OK, Json(json!({"done": true})))
     } else {
-        (StatusCode::NOT_FOUND, Json(json!({"done": false, "error": "no such node or guest, or nothing to do"})))
+        (
+            StatusCode::NOT_FOUND,
+            Json(json!({"done": false, "error": "no such node or guest, or nothing to do"})),
+        )
     }
 }
 
@@ -192,7 +189,10 @@ fn unknown(what: &str, known: &str) -> (StatusCode, Json<Value>) {
     (StatusCode::NOT_FOUND, Json(json!({"done": false, "error": format!("'{what}' is not one of {known}")})))
 }
 
-async fn node(State(pve): State<Arc<Pve>>, Path((node, what)): Path<(String, String)>) -> (StatusCode, Json<Value>) {
+async fn node(
+    State(pve): State<Arc<Pve>>,
+    Path((node, what)): Path<(String, String)>,
+) -> (StatusCode, Json<Value>) {
     done(match what.as_str() {
         "down" => pve.node_down(&node),
         "up" => pve.node_up(&node),
@@ -203,7 +203,10 @@ async fn node(State(pve): State<Arc<Pve>>, Path((node, what)): Path<(String, Str
     })
 }
 
-async fn guest(State(pve): State<Arc<Pve>>, Path((vmid, what)): Path<(u32, String)>) -> (StatusCode, Json<Value>) {
+async fn guest(
+    State(pve): State<Arc<Pve>>,
+    Path((vmid, what)): Path<(u32, String)>,
+) -> (StatusCode, Json<Value>) {
     done(match what.as_str() {
         "kill" => pve.stop_guest_by_hand(vmid),
         "deaf" => pve.set_guest_deaf(vmid, true),

@@ -69,7 +69,8 @@ pub(crate) fn create(call: &mut Call<'_>) -> Reply {
     call.need_quorum()?;
     if let Some(there) = call.c.guests.get(&vmid) {
         let noun = if there.kind == GuestKind::Qemu { "VM" } else { "CT" };
-        let text = format!("unable to create VM {vmid} - {noun} {vmid} already exists on node '{}'", there.node);
+        let text =
+            format!("unable to create VM {vmid} - {noun} {vmid} already exists on node '{}'", there.node);
         return Err(Fault::die(text));
     }
     let lock: Conf = Conf::from([("lock".into(), "create".into())]);
@@ -89,8 +90,7 @@ fn check_drives(call: &Call<'_>, conf: &Conf) -> Result<(), Fault> {
 /// The same for one drive, also for changes of a configuration.
 pub(crate) fn check_drive(call: &Call<'_>, drive: &Drive) -> Result<(), Fault> {
     let storage = match disk::want(drive) {
-        Want::New { storage, .. } | Want::CloudInit { storage } => storage,
-        Want::Import { storage, .. } => storage,
+        Want::New { storage, .. } | Want::CloudInit { storage } | Want::Import { storage, .. } => storage,
         Want::Volume(volid) => {
             let (storage, name) = volid.split_once(':').unwrap_or_default();
             let found = call.c.usable_storage(storage, &call.node).map_err(Fault::die)?;
@@ -140,7 +140,7 @@ impl Create {
                     Err(text) => return Next::Fail(text),
                 }
                 match self.make_drives(c, t) {
-                    Ok(until) => Next::After((until - c.now).max(c.scaled(200))),
+                    Ok(until) => Next::After((until - c.now).max(200)),
                     Err(text) => Next::Fail(format!("unable to create VM {vmid} - {text}")),
                 }
             }
@@ -159,7 +159,7 @@ impl Create {
                     return Next::Done;
                 }
                 t.say("Execute autostart");
-                Next::After(c.scaled(500))
+                Next::After(500)
             }
             _ => {
                 let node = t.node.clone();
@@ -217,7 +217,7 @@ pub(crate) fn make_drive(
                 None => return Err(format!("failed to stat '{}'", c.volume_path(&source))),
             };
             drive.remove("import-from");
-            ready += c.scaled(size / (c.timing.copy_rate / 1000).max(1));
+            ready += size / (c.timing.copy_rate / 1000).max(1);
             new(&storage, size, false)
         }
         Want::Volume(volid) => {
@@ -232,7 +232,8 @@ pub(crate) fn make_drive(
         Want::Plain => return Ok((disk::print_drive(&drive), ready)),
     };
     ready = ready.max(c.lock_storage(&storage, node)?);
-    let asked = NewVolume { storage: &storage, node, vmid, size, format: format.as_deref(), cloudinit, base: None };
+    let asked =
+        NewVolume { storage: &storage, node, vmid, size, format: format.as_deref(), cloudinit, base: None };
     let volid = c.allocate(&asked, log)?;
     made.push(volid.clone());
     drive.insert("file".into(), volid);

@@ -36,7 +36,8 @@ pub(crate) fn destroy(call: &mut Call<'_>, kind: GuestKind) -> Reply {
         guest.check_lock().map_err(Fault::die)?;
     }
     if call.c.ha_managed(vmid) && !purge {
-        let text = format!("unable to remove {noun} {vmid} - used in HA resources and purge parameter not set.");
+        let text =
+            format!("unable to remove {noun} {vmid} - used in HA resources and purge parameter not set.");
         return Err(Fault::die(text));
     }
     if guest.run.is_some() && !call.p.is_set("force") {
@@ -61,19 +62,17 @@ impl Destroy {
         if self.gone {
             if t.step == 0 {
                 self.say_purge(t);
-                return Next::After(c.scaled(100));
+                return Next::After(100);
             }
             return Next::Done;
         }
         if t.step > 0 {
-            return match c.may_write(&t.node, self.kind, self.vmid) {
-                Err(text) => Next::Fail(text),
-                Ok(()) => {
-                    self.say_purge(t);
-                    c.forget_guest(self.vmid, self.purge, &mut t.log);
-                    Next::Done
-                }
-            };
+            if let Err(text) = c.may_write(&t.node, self.kind, self.vmid) {
+                return Next::Fail(text);
+            }
+            self.say_purge(t);
+            c.forget_guest(self.vmid, self.purge, &mut t.log);
+            return Next::Done;
         }
         match c.lock_for(t, self.vmid, false, 10_000) {
             Ok(true) => {}
@@ -82,7 +81,7 @@ impl Destroy {
         }
         let node = t.node.clone();
         match self.free(c, &node, t) {
-            Ok(count) => Next::After(c.scaled(100 + 150 * count)),
+            Ok(count) => Next::After(100 + 150 * count),
             Err(text) => Next::Fail(text),
         }
     }
@@ -108,7 +107,11 @@ impl Destroy {
             for volume in &c.volumes {
                 let here = volume.node.as_deref().is_none_or(|n| n == node);
                 let volid = format!("{}:{}", volume.storage, volume.name);
-                if here && volume.vmid == Some(self.vmid) && volume.content == "images" && !volumes.contains(&volid) {
+                if here
+                    && volume.vmid == Some(self.vmid)
+                    && volume.content == "images"
+                    && !volumes.contains(&volid)
+                {
                     volumes.push(volid);
                 }
             }
@@ -122,6 +125,12 @@ impl Destroy {
         for volid in &volumes {
             match c.volume(volid, node) {
                 None => t.say(format!("disk image '{}' does not exist", c.volume_path(volid))),
+                // Shared storage needs its cluster-wide lock, which there is none of without quorum.
+                Some(volume) if volume.node.is_none() && !c.quorate(node) => {
+                    let storage = &volume.storage;
+                    let text = format!("cfs-lock 'storage-{storage}' error: no quorum!");
+                    t.say(format!("Could not remove disk '{volid}', check manually: {text}"));
+                }
                 Some(_) => {
                     c.free_volume(volid, node)?;
                     freed += 1;
@@ -141,7 +150,9 @@ impl Cluster {
         }
         let path = format!("/vms/{vmid}");
         self.access.acl.retain(|a| a.path != path);
-        if purge && (self.ha.remove(&format!("vm:{vmid}")).is_some() || self.ha.remove(&format!("ct:{vmid}")).is_some())
+        if purge
+            && (self.ha.remove(&format!("vm:{vmid}")).is_some()
+                || self.ha.remove(&format!("ct:{vmid}")).is_some())
         {
             log.push(format!("NOTE: removed VM {vmid} from HA resource configuration."));
         }

@@ -1,5 +1,7 @@
 //! Drives in a guest's configuration and the volumes behind them: names, parsing, allocating, freeing.
 
+use std::fmt::Write as _;
+
 use super::num;
 use super::params::parse_property_string;
 use super::schema::{SCHEMA, find};
@@ -31,14 +33,17 @@ pub(crate) fn drives(conf: &Conf) -> Vec<(String, Drive)> {
 /// Reads a drive; verification has already seen it.
 pub(crate) fn parse_drive(text: &str) -> Drive {
     let props = SCHEMA.formats.get("disk").map_or(&[][..], Vec::as_slice);
-    parse_property_string(props, "", text).unwrap_or_default()
+    let mut drive = parse_property_string(props, "", text).unwrap_or_default();
+    // Whatever a configuration holds, what stands first is the volume.
+    drive.entry("file".into()).or_insert_with(|| text.split(',').next().unwrap_or_default().to_string());
+    drive
 }
 
 /// Writes a property string: the value without a key first, the rest by name.
 pub(crate) fn print_props(first: &str, props: &Conf) -> String {
     let mut out = props.get(first).cloned().unwrap_or_default();
     for (key, value) in props.iter().filter(|(k, _)| *k != first) {
-        out.push_str(&format!(",{key}={value}"));
+        let _ = write!(out, ",{key}={value}");
     }
     out
 }
@@ -96,7 +101,8 @@ pub(crate) fn want(drive: &Drive) -> Want {
 /// Whether a storage can have a volume of that name.
 pub(crate) fn check_volume_name(storage: &Storage, name: &str) -> Result<(), String> {
     let image = |n: &str| {
-        let rest = n.strip_prefix("vm-").or_else(|| n.strip_prefix("base-")).or_else(|| n.strip_prefix("subvol-"));
+        let rest =
+            n.strip_prefix("vm-").or_else(|| n.strip_prefix("base-")).or_else(|| n.strip_prefix("subvol-"));
         rest.and_then(|r| r.split_once('-')).is_some_and(|(id, _)| id.bytes().all(|b| b.is_ascii_digit()))
     };
     if storage.file_based() {
@@ -144,24 +150,27 @@ impl Cluster {
     /// The volume of a volume ID as a node sees it.
     pub(crate) fn volume(&self, volid: &str, node: &str) -> Option<&Volume> {
         let (storage, name) = volid.split_once(':')?;
-        self.volumes.iter().find(|v| {
-            v.storage == storage && v.name == name && v.node.as_deref().is_none_or(|n| n == node)
-        })
+        self.volumes
+            .iter()
+            .find(|v| v.storage == storage && v.name == name && v.node.as_deref().is_none_or(|n| n == node))
     }
 
     pub(crate) fn volume_mut(&mut self, volid: &str, node: &str) -> Option<&mut Volume> {
         let (storage, name) = volid.split_once(':')?;
-        self.volumes.iter_mut().find(|v| {
-            v.storage == storage && v.name == name && v.node.as_deref().is_none_or(|n| n == node)
-        })
+        self.volumes
+            .iter_mut()
+            .find(|v| v.storage == storage && v.name == name && v.node.as_deref().is_none_or(|n| n == node))
     }
 
     /// Takes the storage's lock for one allocation: when it will be done, or why it could not be had.
     pub(crate) fn lock_storage(&mut self, storage: &str, node: &str) -> Result<u64, String> {
-        let hold = self.scaled(self.timing.allocate_ms);
+        let hold = self.timing.allocate_ms;
         let now = self.now;
         let shared = self.storages.get(storage).is_some_and(Storage::shared);
-        let patience = self.scaled(if shared { 60_000 } else { 10_000 });
+        if shared && !self.quorate(node) {
+            return Err(format!("cfs-lock 'storage-{storage}' error: no quorum!"));
+        }
+        let patience = if shared { 60_000 } else { 10_000 };
         let until = if shared {
             self.storages.get_mut(storage).map(|s| &mut s.busy)
         } else {
@@ -210,7 +219,8 @@ impl Cluster {
         let path = format!("{}/images/{}/{file}", storage.path(), new.vmid);
         log.extend(creation_log(&storage, format, &path, &file, new));
         if format == "qcow2" && new.size >= 1 << 51 {
-            let text = "The image size is too large for file format 'qcow2' (try using a larger cluster size)";
+            let text =
+                "The image size is too large for file format 'qcow2' (try using a larger cluster size)";
             return Err(format!("unable to create image: qemu-img: {path}: {text}"));
         }
         self.volumes.push(Volume {
@@ -243,7 +253,7 @@ impl Cluster {
                 })
             })
         };
-        let n = (0..).find(|n| !used(*n)).unwrap_or_default();
+        let n = (0..=u32::MAX).find(|n| !used(*n)).unwrap_or_default();
         format!("disk-{n}")
     }
 
@@ -261,7 +271,9 @@ impl Cluster {
     /// Whether a linked clone hangs on a volume.
     pub(crate) fn base_in_use(&self, base: &Volume) -> bool {
         self.volumes.iter().any(|v| {
-            v.storage == base.storage && v.node == base.node && v.parent.as_deref() == Some(base.name.as_str())
+            v.storage == base.storage
+                && v.node == base.node
+                && v.parent.as_deref() == Some(base.name.as_str())
         })
     }
 
@@ -272,7 +284,9 @@ impl Cluster {
         let file = name.rsplit('/').next().unwrap_or(name);
         if definition.file_based() {
             return match name.split('/').next().unwrap_or_default() {
-                "iso" | "vztmpl" => format!("{}/template/{name}", definition.path()).replace("vztmpl", "cache"),
+                "iso" | "vztmpl" => {
+                    format!("{}/template/{name}", definition.path()).replace("vztmpl", "cache")
+                }
                 "import" => format!("{}/import/{file}", definition.path()),
                 "backup" => format!("{}/dump/{file}", definition.path()),
                 "snippets" => format!("{}/snippets/{file}", definition.path()),
@@ -377,7 +391,10 @@ mod tests {
             ("local:32", Want::New { storage: storage(), size: 32 << 30 }),
             ("local:0.5", Want::New { storage: storage(), size: 512 << 20 }),
             ("local:cloudinit", Want::CloudInit { storage: storage() }),
-            ("local:0,import-from=local:import/a.qcow2", Want::Import { storage: storage(), source: "local:import/a.qcow2".into() }),
+            (
+                "local:0,import-from=local:import/a.qcow2",
+                Want::Import { storage: storage(), source: "local:import/a.qcow2".into() },
+            ),
             ("local:9/vm-9-disk-0.raw", Want::Volume("local:9/vm-9-disk-0.raw".into())),
             ("none,media=cdrom", Want::Plain),
         ] {
@@ -392,9 +409,13 @@ mod tests {
         };
         for (given, order) in [
             (conf(&[]), " "),
-            (conf(&[("scsi0", "l:1/vm-1-disk-0.raw")]), "order=scsi0"),
+            (conf(&[("scsi0", "local:1/vm-1-disk-0.raw")]), "order=scsi0"),
             (
-                conf(&[("scsi0", "l:1/vm-1-disk-0.raw"), ("ide2", "l:vm-1-cloudinit,media=cdrom"), ("net0", "virtio")]),
+                conf(&[
+                    ("scsi0", "local:1/vm-1-disk-0.raw"),
+                    ("ide2", "local:vm-1-cloudinit,media=cdrom"),
+                    ("net0", "virtio"),
+                ]),
                 "order=scsi0;ide2;net0",
             ),
         ] {

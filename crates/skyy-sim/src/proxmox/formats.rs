@@ -88,9 +88,7 @@ const CHECKS: &[(&str, Check)] = &[
         id => volume_id(id),
     }),
     ("disk-size", |v| {
-        is(super::num::parse_size(v).is_some(), || {
-            format!("value does not look like a valid disk size: {v}")
-        })
+        is(super::num::parse_size(v).is_some(), || format!("value does not look like a valid disk size: {v}"))
     }),
     ("pve-tag", |v| is(tag(v), || "invalid characters in tag".into())),
     ("urlencoded", |v| {
@@ -102,9 +100,9 @@ const CHECKS: &[(&str, Check)] = &[
         if v == "0" || v == "1" {
             return Ok(());
         }
-        let bad = split_list(v).into_iter().find(|f| {
-            !["network", "disk", "cpu", "memory", "usb", "cloudinit"].contains(&f.as_str())
-        });
+        let bad = split_list(v)
+            .into_iter()
+            .find(|f| !["network", "disk", "cpu", "memory", "usb", "cloudinit"].contains(&f.as_str()));
         bad.map_or(Ok(()), |f| Err(format!("invalid hotplug feature '{f}'\n")))
     }),
     ("pve-qm-bootdisk", |v| is(super::disk::is_drive(v), || format!("invalid boot disk '{v}'"))),
@@ -114,7 +112,9 @@ const CHECKS: &[(&str, Check)] = &[
             && super::schema::find(SCHEMA.group("qemu-config"), v).is_some();
         is(fine, || format!("invalid boot device '{v}'"))
     }),
-    ("pve-cpuset", |v| is(matches("ranges", &v.replace(',', ";")), || "unable to parse cpuset option".into())),
+    ("pve-cpuset", |v| {
+        is(matches("ranges", &v.replace(',', ";")), || "unable to parse cpuset option".into())
+    }),
     ("pve-storage-content", |v| {
         let known = ["images", "rootdir", "vztmpl", "iso", "backup", "snippets", "none", "import"];
         is(known.contains(&v), || format!("invalid content type '{v}'"))
@@ -132,18 +132,21 @@ const CHECKS: &[(&str, Check)] = &[
         is(fine, || format!("value '{v}' does not look like a valid user name"))
     }),
     ("pve-tokenid", |v| {
-        let fine = v.rsplit_once('!').is_some_and(|(user, token)| {
-            check("pve-userid", user).is_ok() && matches("tokenid", token)
-        });
+        let fine = v
+            .rsplit_once('!')
+            .is_some_and(|(user, token)| check("pve-userid", user).is_ok() && matches("tokenid", token));
         is(fine, || format!("value '{v}' does not look like a valid token ID"))
     }),
     ("pve-groupid", |v| is(word(v, ".-_"), || format!("group name '{v}' contains invalid characters"))),
     ("pve-roleid", |v| is(word(v, ".-_"), || format!("role name '{v}' contains invalid characters"))),
     ("pve-realm", |v| looks(realm_name(v), "valid realm")),
-    ("pve-priv", |v| {
-        is(super::auth::ALL_PRIVILEGES.contains(&v), || format!("invalid privilege '{v}'"))
+    ("pve-priv", |v| is(super::auth::ALL_PRIVILEGES.contains(&v), || format!("invalid privilege '{v}'"))),
+    ("email-opt", |v| {
+        looks(
+            v.is_empty() || v.split_once('@').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty()),
+            "valid email address",
+        )
     }),
-    ("email-opt", |v| looks(v.is_empty() || v.split_once('@').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty()), "valid email address")),
     ("pve-ha-node", |v| {
         let name = v.split_once(':').map_or(v, |(name, _)| name);
         looks(label(name), "valid ha node")
@@ -184,9 +187,7 @@ fn vmid(text: &str) -> bool {
 fn label(text: &str) -> bool {
     let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = text.as_bytes();
-    edge(bytes.first())
-        && edge(bytes.last())
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
+    edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
 }
 
 fn dns_name(text: &str) -> bool {
@@ -273,7 +274,9 @@ fn tag(text: &str) -> bool {
 fn startup(text: &str) -> bool {
     text.split(',').all(|part| {
         let (key, value) = part.split_once('=').unwrap_or(("order", part));
-        matches!(key, "order" | "up" | "down") && !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit())
+        matches!(key, "order" | "up" | "down")
+            && !value.is_empty()
+            && value.bytes().all(|b| b.is_ascii_digit())
     })
 }
 
@@ -325,7 +328,9 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
         "uuid" => uuid(text),
         "vmgenid" => matches!(text, "0" | "1") || uuid(text),
         "hexid" => text.strip_prefix("0x").is_some_and(|h| h.len() == 4 && hex(h)),
-        "pciid" => text.split_once(':').is_some_and(|(a, b)| a.len() == 4 && b.len() == 4 && hex(a) && hex(b)),
+        "pciid" => {
+            text.split_once(':').is_some_and(|(a, b)| a.len() == 4 && b.len() == 4 && hex(a) && hex(b))
+        }
         // The recorded server took `00:01` as well: bus and device, no function.
         "pciaddr" => text.split(';').all(pci_address),
         "ranges" => text.split(';').all(|r| {
@@ -352,7 +357,10 @@ pub(crate) fn pattern_known(pattern: &str) -> bool {
 fn uuid(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     parts.len() == 5
-        && parts.iter().zip([8, 4, 4, 4, 12]).all(|(p, n)| p.len() == n && p.bytes().all(|b| b.is_ascii_hexdigit()))
+        && parts
+            .iter()
+            .zip([8, 4, 4, 4, 12])
+            .all(|(p, n)| p.len() == n && p.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 fn pci_address(text: &str) -> bool {

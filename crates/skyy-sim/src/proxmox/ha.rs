@@ -9,7 +9,7 @@ use super::state::{Cluster, Conf, HaResource, Link, digest};
 use super::tasks::{Next, Task};
 use super::work::Work;
 
-/// How long the manager takes to act on a request, and to give up on a dead node; at speed 1.
+/// How long the manager takes to act on a request, and to give up on a dead node.
 const REACTION_MS: u64 = 10_000;
 const FENCE_MS: u64 = 120_000;
 
@@ -42,11 +42,10 @@ impl Cluster {
 
     /// The manager's turn: whoever has waited long enough is brought to the requested state.
     pub(crate) fn ha_acts(&mut self) {
-        let (reaction, fence) = (self.scaled(REACTION_MS), self.scaled(FENCE_MS));
         let due: Vec<String> = self
             .ha
             .iter()
-            .filter(|(_, r)| self.now >= r.changed + reaction)
+            .filter(|(_, r)| self.now >= r.changed + REACTION_MS)
             .map(|(sid, _)| sid.clone())
             .collect();
         for sid in due {
@@ -69,11 +68,11 @@ impl Cluster {
             let dead_since = self.nodes.get(&node).filter(|n| n.link == Link::Off || n.link == Link::Cut);
             if let Some(since) = dead_since.map(|n| n.link_since) {
                 let refuge = self.nodes.iter().find(|(_, n)| n.link == Link::Up).map(|(n, _)| n.clone());
-                if let Some(refuge) = refuge.filter(|r| self.now >= since + fence && self.quorate(r)) {
-                    if let Some(guest) = self.guests.get_mut(&vmid) {
-                        guest.node = refuge;
-                        guest.run = None;
-                    }
+                if let Some(refuge) = refuge.filter(|r| self.now >= since + FENCE_MS && self.quorate(r))
+                    && let Some(guest) = self.guests.get_mut(&vmid)
+                {
+                    guest.node = refuge;
+                    guest.run = None;
                 }
                 continue;
             }
@@ -100,7 +99,12 @@ impl Cluster {
 pub(crate) fn ask(call: &mut Call<'_>, kind: &str, state: &str) -> Reply {
     let vmid = call.vmid();
     let verb = kind.trim_start_matches("ha");
-    let work = Ask { vmid, state: Some(state.into()), target: None, words: format!("Requesting HA {verb} for VM {vmid}") };
+    let work = Ask {
+        vmid,
+        state: Some(state.into()),
+        target: None,
+        words: format!("Requesting HA {verb} for VM {vmid}"),
+    };
     call.fork(kind, &vmid.to_string(), Work::AskHa(work))
 }
 
@@ -144,7 +148,8 @@ fn resource_row(c: &Cluster, sid: &str, resource: &HaResource) -> Value {
     ]);
     for (key, value) in &resource.props {
         let number = matches!(key.as_str(), "max_restart" | "max_relocate" | "failback" | "auto-rebalance");
-        let shown = if number { value.parse::<i64>().map_or(json!(value), |n| json!(n)) } else { json!(value) };
+        let shown =
+            if number { value.parse::<i64>().map_or(json!(value), |n| json!(n)) } else { json!(value) };
         row.insert(key.clone(), shown);
     }
     Value::Object(row)
@@ -212,7 +217,9 @@ pub(crate) fn remove_resource(call: &mut Call<'_>) -> Reply {
     call.need_quorum()?;
     let sid = sid_of(call.p.need("sid"));
     if call.c.ha.remove(&sid).is_none() {
-        return Err(Fault::die(format!("delete resource failed: cannot delete service '{sid}', not HA managed!")));
+        return Err(Fault::die(format!(
+            "delete resource failed: cannot delete service '{sid}', not HA managed!"
+        )));
     }
     nothing()
 }
@@ -273,7 +280,13 @@ pub(crate) fn status(call: &mut Call<'_>) -> Reply {
         json!({"id": "quorum", "node": call.via, "quorate": u8::from(quorate), "status": words, "type": "quorum"}),
     ];
     if !c.ha.is_empty() || c.name.is_some() {
-        let active = if !quorate { "old timestamp - dead?" } else if c.ha.is_empty() { "idle" } else { "active" };
+        let active = if !quorate {
+            "old timestamp - dead?"
+        } else if c.ha.is_empty() {
+            "idle"
+        } else {
+            "active"
+        };
         rows.push(json!({
             "id": "master", "node": master, "status": format!("{master} ({active}, {now})"), "timestamp": now,
             "type": "master",
@@ -301,7 +314,8 @@ pub(crate) fn status(call: &mut Call<'_>) -> Reply {
     for (sid, resource) in &c.ha {
         let node = c.guests.get(&vmid_of(sid)).map(|g| g.node.clone()).unwrap_or_default();
         let wanted = resource.props.get("state").map_or("started", String::as_str);
-        let number = |key: &str, default: i64| resource.props.get(key).and_then(|v| v.parse().ok()).unwrap_or(default);
+        let number =
+            |key: &str, default: i64| resource.props.get(key).and_then(|v| v.parse().ok()).unwrap_or(default);
         let mut row = json!({
             "crm_state": resource.state, "failback": number("failback", 1), "id": format!("service:{sid}"),
             "max_relocate": number("max_relocate", 1), "max_restart": number("max_restart", 1), "node": node,
@@ -323,21 +337,25 @@ pub(crate) fn manager_status(call: &mut Call<'_>) -> Reply {
     let lrm: Map<String, Value> = c
         .nodes
         .keys()
-        .map(|n| (n.clone(), json!({"mode": "active", "results": {}, "state": "wait_for_agent_lock", "timestamp": now})))
+        .map(|n| {
+            (
+                n.clone(),
+                json!({"mode": "active", "results": {}, "state": "wait_for_agent_lock", "timestamp": now}),
+            )
+        })
         .collect();
     let nodes: Map<String, Value> = c
         .nodes
         .keys()
         .map(|n| (n.clone(), json!(if c.sees(call.via, n) { "online" } else { "unknown" })))
         .collect();
-    let services: Map<String, Value> = c
-        .ha
-        .iter()
-        .map(|(sid, r)| {
-            let node = c.guests.get(&vmid_of(sid)).map(|g| g.node.clone()).unwrap_or_default();
-            (sid.clone(), json!({"node": node, "state": r.state}))
-        })
-        .collect();
+    let services: Map<String, Value> =
+        c.ha.iter()
+            .map(|(sid, r)| {
+                let node = c.guests.get(&vmid_of(sid)).map(|g| g.node.clone()).unwrap_or_default();
+                (sid.clone(), json!({"node": node, "state": r.state}))
+            })
+            .collect();
     let quorate = if c.quorate(call.via) { "1" } else { "0" };
     Ok(json!({
         "lrm_status": lrm,

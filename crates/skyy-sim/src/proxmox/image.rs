@@ -47,7 +47,7 @@ impl Resize {
             Err(text) => return Next::Fail(text),
         }
         match self.grow(c, t) {
-            Ok(()) => Next::After(c.scaled(200)),
+            Ok(()) => Next::After(200),
             Err(text) => Next::Fail(text),
         }
     }
@@ -81,14 +81,19 @@ impl Resize {
         let name = volume.name.rsplit('/').next().unwrap_or_default().to_string();
         let (path, format) = (c.volume_path(&volid), volume.format.clone());
         if name.starts_with("base-") {
-            t.say(format!("qemu-img: Could not open '{path}': Could not open '{path}': Operation not permitted"));
+            t.say(format!(
+                "qemu-img: Could not open '{path}': Could not open '{path}': Operation not permitted"
+            ));
             let option = if format == "qcow2" { "'--preallocation=metadata' " } else { "" };
             return Err(format!(
                 "command '/usr/bin/qemu-img resize {option}-f {format} {path} {new}' failed: exit code 1"
             ));
         }
         if new > old {
-            if !running && c.storages.get(volid.split(':').next().unwrap_or_default()).is_some_and(super::state::Storage::file_based)
+            if !running
+                && c.storages
+                    .get(volid.split(':').next().unwrap_or_default())
+                    .is_some_and(super::state::Storage::file_based)
             {
                 t.say("Image resized.");
             }
@@ -138,8 +143,9 @@ impl MakeTemplate {
             Err(text) => return Next::Fail(text),
         }
         let node = t.node.clone();
-        match c.may_write(&node, GuestKind::Qemu, self.vmid).and_then(|()| c.make_template(&node, self.vmid)) {
-            Ok(()) => Next::After(c.scaled(300)),
+        match c.may_write(&node, GuestKind::Qemu, self.vmid).and_then(|()| c.make_template(&node, self.vmid))
+        {
+            Ok(()) => Next::After(300),
             Err(text) => Next::Fail(text),
         }
     }

@@ -118,14 +118,7 @@ fn hunk(text: &mut String, edits: &[Edit<'_>], from: usize, to: usize) {
     let olds = |part: &[Edit<'_>]| part.iter().filter(|e| !matches!(e, Edit::Add(_))).count();
     let news = |part: &[Edit<'_>]| part.iter().filter(|e| !matches!(e, Edit::Drop(_))).count();
     let (before, part) = (&edits[..from], &edits[from..to]);
-    let _ = writeln!(
-        text,
-        "@@ -{},{} +{},{} @@",
-        olds(before) + 1,
-        olds(part),
-        news(before) + 1,
-        news(part)
-    );
+    let _ = writeln!(text, "@@ -{},{} +{},{} @@", olds(before) + 1, olds(part), news(before) + 1, news(part));
     for edit in part {
         let _ = match edit {
             Edit::Keep(line) => writeln!(text, " {line}"),

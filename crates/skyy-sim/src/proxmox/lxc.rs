@@ -97,7 +97,8 @@ pub(crate) fn create(call: &mut Call<'_>) -> Reply {
     call.need_quorum()?;
     if let Some(there) = call.c.guests.get(&vmid) {
         let noun = if there.kind == GuestKind::Qemu { "VM" } else { "CT" };
-        let text = format!("unable to create CT {vmid} - {noun} {vmid} already exists on node '{}'", there.node);
+        let text =
+            format!("unable to create CT {vmid} - {noun} {vmid} already exists on node '{}'", there.node);
         return Err(Fault::die(text));
     }
     let template = call.p.need("ostemplate").to_string();
@@ -112,7 +113,8 @@ pub(crate) fn create(call: &mut Call<'_>) -> Reply {
     let (storage, size) = root.split_once(':').unwrap_or((storage.as_str(), "4"));
     let bytes = size.split(',').next().and_then(|s| s.parse::<u64>().ok()).unwrap_or(4) * num::GIB;
     let found = call.c.usable_storage(storage, &node).map_err(Fault::die)?.clone();
-    let file = if found.file_based() { format!("{vmid}/vm-{vmid}-disk-0.raw") } else { format!("vm-{vmid}-disk-0") };
+    let file =
+        if found.file_based() { format!("{vmid}/vm-{vmid}-disk-0.raw") } else { format!("vm-{vmid}-disk-0") };
     let ctime = call.c.seconds();
     call.c.volumes.push(Volume {
         storage: storage.to_string(),

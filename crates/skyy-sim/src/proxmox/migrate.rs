@@ -84,7 +84,11 @@ pub(crate) fn migrate(call: &mut Call<'_>) -> Reply {
         vmid,
         target,
         with_local: call.p.is_set("with-local-disks"),
-        target_storage: call.p.get("targetstorage").filter(|s| !s.contains(':') && *s != "1").map(str::to_string),
+        target_storage: call
+            .p
+            .get("targetstorage")
+            .filter(|s| !s.contains(':') && *s != "1")
+            .map(str::to_string),
         began: 0,
     };
     call.fork("qmigrate", &vmid.to_string(), Work::Migrate(work))
@@ -140,7 +144,7 @@ impl Migrate {
 
     /// How long reaching the other node takes.
     fn connect(&self, c: &Cluster) -> u64 {
-        c.scaled(if c.sees_all(&self.target) { 100 } else { 3000 })
+        if c.sees_all(&self.target) { 100 } else { 3000 }
     }
 
     fn begin(&mut self, c: &mut Cluster, t: &mut Task) -> Result<u64, String> {
@@ -160,10 +164,16 @@ impl Migrate {
         guest.check_lock()?;
         let running = guest.run.is_some();
         if running {
-            let text = "conntrack state migration not supported or disabled, active connections might get dropped";
+            let text =
+                "conntrack state migration not supported or disabled, active connections might get dropped";
             t.say(format!("{} {text}", stamp(c)));
         }
-        t.say(format!("{} starting migration of VM {} to node '{}' ({ip})", stamp(c), self.vmid, self.target));
+        t.say(format!(
+            "{} starting migration of VM {} to node '{}' ({ip})",
+            stamp(c),
+            self.vmid,
+            self.target
+        ));
         let local = local_drives(c, &guest.conf);
         for (_, drive) in &local {
             t.say(format!("{} found local disk '{}' (attached)", stamp(c), drive["file"]));
@@ -182,7 +192,8 @@ impl Migrate {
         let mut bytes = 0;
         for (_, drive) in &local {
             let storage = self.target_storage.clone();
-            let storage = storage.unwrap_or_else(|| drive["file"].split(':').next().unwrap_or_default().to_string());
+            let storage =
+                storage.unwrap_or_else(|| drive["file"].split(':').next().unwrap_or_default().to_string());
             c.usable_storage(&storage, &self.target)?;
             bytes += c.volume(&drive["file"], &t.node).map_or(0, |v| v.size);
         }
@@ -199,7 +210,7 @@ impl Migrate {
                 self.vmid
             ));
         }
-        Ok(c.scaled(500 + bytes / per_ms + memory))
+        Ok(500 + bytes / per_ms + memory)
     }
 
     fn finish(&mut self, c: &mut Cluster, t: &mut Task) -> Result<(), String> {

@@ -3,19 +3,21 @@
 //! It keeps nodes, guests, volumes, tasks and users, lets time pass for them, and answers as the recorded real
 //! software did, errors included. It shares no types with our client and knows nothing of what the operator wants.
 
+#![allow(clippy::unnecessary_wraps, reason = "every handler has the one form, whether it can refuse or not")]
+
 mod access;
 mod agent;
 mod answer;
 mod apt;
 mod auth;
 mod call;
-mod clock;
 mod clone;
 mod cluster;
 mod control;
 mod create;
 mod destroy;
 mod disk;
+mod disks;
 mod formats;
 mod ha;
 mod image;
@@ -42,15 +44,17 @@ mod tasks;
 mod wire;
 mod work;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
 use serde_json::Value;
 
-pub use self::clock::{Clock, ManualClock, SystemClock};
 pub use self::control::GuestSummary;
 use self::state::Cluster;
+use crate::clock::Clock;
 use crate::product::Product;
 
 /// The state a simulated cluster starts in.
@@ -66,48 +70,78 @@ pub enum Preset {
 }
 
 /// How a simulated cluster is set up.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct PveOptions {
     /// What it starts with.
     pub preset: Preset,
-    /// How many times faster than real everything goes: clones, starts, reboots, time limits.
-    pub speed: f64,
+    /// Where the time comes from; a faster clock makes clones, starts, reboots and time limits faster.
+    pub clock: Clock,
     /// Where all chance comes from: MAC addresses, UUIDs, token secrets.
     pub seed: u64,
-    /// How often nodes tell each other about their guests, in milliseconds; 10 s by the speed when not given.
-    pub broadcast_ms: Option<u64>,
-    /// Where the time comes from.
-    pub clock: Arc<dyn Clock>,
+    /// How often nodes tell each other about their guests, in milliseconds of the clock.
+    pub broadcast_ms: u64,
+}
+
+impl PveOptions {
+    /// A preset on the real clock.
+    pub fn new(preset: Preset) -> Self {
+        Self { preset, clock: Clock::real(1.0), seed: 0, broadcast_ms: 10_000 }
+    }
+
+    /// One standalone node pve1.
+    pub fn golden() -> Self {
+        Self::new(Preset::Golden)
+    }
+
+    /// The cluster "puma".
+    pub fn demo() -> Self {
+        Self::new(Preset::Demo)
+    }
 }
 
 impl Default for PveOptions {
     fn default() -> Self {
-        Self {
-            preset: Preset::default(),
-            speed: 1.0,
-            seed: 1,
-            broadcast_ms: None,
-            clock: Arc::new(SystemClock),
-        }
+        Self::demo()
     }
 }
 
 /// A simulated Proxmox VE cluster.
 pub struct Pve {
     cluster: Mutex<Cluster>,
-    clock: Arc<dyn Clock>,
+    clock: Clock,
+    /// How far the cluster's time is ahead of the clock's, in milliseconds: a state from a faster run.
+    ahead: AtomicU64,
+}
+
+fn in_millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A clock's time in milliseconds.
+fn millis(clock: &Clock) -> u64 {
+    in_millis(clock.now())
 }
 
 impl Pve {
     /// A cluster in the state of the preset.
     pub fn new(options: PveOptions) -> Self {
-        let mut cluster = match options.preset {
+        let cluster = match options.preset {
             Preset::Golden => preset::golden(&options),
             Preset::GoldenCluster => preset::golden_cluster(&options),
             Preset::Demo => preset_demo::demo(&options),
         };
-        cluster.advance(options.clock.now_ms());
-        Self { cluster: Mutex::new(cluster), clock: options.clock }
+        Self { cluster: Mutex::new(cluster), clock: options.clock, ahead: AtomicU64::new(0) }
+    }
+
+    fn now(&self) -> u64 {
+        millis(&self.clock) + self.ahead.load(Ordering::Relaxed)
+    }
+
+    /// Lets what is due happen, then looks at the cluster or changes it.
+    fn change<T>(&self, does: impl FnOnce(&mut Cluster) -> T) -> T {
+        let mut cluster = self.locked();
+        cluster.advance(self.now());
+        does(&mut cluster)
     }
 
     /// The API as one of the nodes serves it; several may be served at once.
@@ -134,14 +168,13 @@ impl Product for Pve {
     }
 
     fn snapshot(&self) -> Value {
-        let mut cluster = self.locked();
-        cluster.advance(self.clock.now_ms());
-        serde_json::to_value(&*cluster).unwrap_or_default()
+        self.change(|c| serde_json::to_value(&*c).unwrap_or_default())
     }
 
     fn restore(&self, state: Value) -> Result<(), String> {
         let cluster: Cluster =
             serde_json::from_value(state).map_err(|e| format!("not a state of this Proxmox: {e}"))?;
+        self.ahead.store(cluster.now.saturating_sub(millis(&self.clock)), Ordering::Relaxed);
         *self.locked() = cluster;
         Ok(())
     }

@@ -224,8 +224,7 @@ pub(crate) fn create(call: &mut Call<'_>) -> Reply {
     if ifaces.iter().any(|i| i.name == name) || name == "lo" {
         return Err(Fault::param("iface", "interface already exists"));
     }
-    let mut iface =
-        Iface { name, kind: call.p.need("type").to_string(), auto: false, conf: Conf::new() };
+    let mut iface = Iface { name, kind: call.p.need("type").to_string(), auto: false, conf: Conf::new() };
     change(call, &mut iface);
     check(&iface, &ifaces)?;
     ifaces.push(iface);
@@ -284,9 +283,9 @@ fn change(call: &Call<'_>, iface: &mut Iface) {
             "address" | "address6" => {
                 let six = if key == "address6" { "6" } else { "" };
                 let mask = call.p.get(&format!("netmask{six}")).unwrap_or("32");
-                let bits = mask.parse::<std::net::Ipv4Addr>().map_or(mask.to_string(), |m| {
-                    m.to_bits().count_ones().to_string()
-                });
+                let bits = mask
+                    .parse::<std::net::Ipv4Addr>()
+                    .map_or(mask.to_string(), |m| m.to_bits().count_ones().to_string());
                 iface.conf.insert(format!("cidr{six}"), format!("{value}/{bits}"));
             }
             "bridge_vlan_aware" if value == "0" => {
@@ -316,7 +315,10 @@ fn check(iface: &Iface, others: &[Iface]) -> Result<(), Fault> {
     for key in ["bridge_ports", "slaves"] {
         for port in iface.conf.get(key).map(|v| split_list(v)).unwrap_or_default() {
             if let Some(user) = others.iter().find(|o| o.ports().contains(&port)) {
-                return Err(Fault::param(key, format!("{port} is already used on interface '{}'.", user.name)));
+                return Err(Fault::param(
+                    key,
+                    format!("{port} is already used on interface '{}'.", user.name),
+                ));
             }
         }
     }
@@ -324,7 +326,8 @@ fn check(iface: &Iface, others: &[Iface]) -> Result<(), Fault> {
         let name = &iface.name;
         let (raw, id) = vlan_parts(iface);
         let Some(raw) = raw else {
-            let text = "missing vlan-raw-device option at /usr/share/perl5/PVE/Network/Interfaces.pm line 954.";
+            let text =
+                "missing vlan-raw-device option at /usr/share/perl5/PVE/Network/Interfaces.pm line 954.";
             return Err(Fault::die(text));
         };
         if !others.iter().any(|o| o.name == raw) {
@@ -363,6 +366,6 @@ impl Reload {
         if let Some(node) = c.nodes.get_mut(&t.node) {
             node.net.apply();
         }
-        Next::After(c.scaled(1500))
+        Next::After(1500)
     }
 }

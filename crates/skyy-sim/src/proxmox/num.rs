@@ -10,17 +10,6 @@ pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-/// A duration divided by a speed.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "milliseconds far below 2^53, never negative"
-)]
-pub(crate) fn divided(ms: u64, speed: f64) -> u64 {
-    if speed > 0.0 { (ms as f64 / speed).ceil() as u64 } else { ms }
-}
-
 /// A size such as `32`, `1.5` (in units of `unit`), never negative.
 #[expect(
     clippy::cast_precision_loss,

@@ -304,20 +304,17 @@ pub(crate) fn parse_property_string(
         if part.trim().is_empty() {
             continue;
         }
-        let (key, value) = match part.split_once('=') {
-            Some((key, value)) => (key.trim().to_string(), value.to_string()),
-            None => {
-                let Some(default) = props.iter().find(|p| p.default_key) else {
-                    return Err("value without key, but schema does not define a default key\n".into());
-                };
-                if found.contains_key(&default.name) {
-                    return Err(format!(
-                        "value without key, but default key '{}' already defined\n",
-                        default.name
-                    ));
-                }
-                (default.name.clone(), part.to_string())
+        let (key, value) = if let Some((key, value)) = part.split_once('=') {
+            (key.trim().to_string(), value.to_string())
+        } else {
+            let Some(default) = props.iter().find(|p| p.default_key) else {
+                return Err("value without key, but schema does not define a default key\n".into());
+            };
+            if found.contains_key(&default.name) {
+                let name = &default.name;
+                return Err(format!("value without key, but default key '{name}' already defined\n"));
             }
+            (default.name.clone(), part.to_string())
         };
         match find(props, &key) {
             None => unknown.push(key),
@@ -369,7 +366,9 @@ mod tests {
         match verify(method, &vars, raw) {
             Ok(_) => Value::Null,
             Err(fault) => match fault.body {
-                super::super::answer::FaultBody::Message { errors, .. } => errors.map(Value::Object).into(),
+                super::super::answer::FaultBody::Message { errors, .. } => {
+                    errors.map(|e| Value::Object(*e)).into()
+                }
                 _ => Value::Null,
             },
         }
@@ -390,12 +389,7 @@ mod tests {
                     "invalid format - format error\nnet0.tag: value must have a maximum value of 4094\n",
                 )),
             ),
-            (
-                "POST",
-                "nodes/a/qemu",
-                "vmid=abc",
-                Some(("vmid", "type check ('integer') failed - got 'abc'")),
-            ),
+            ("POST", "nodes/a/qemu", "vmid=abc", Some(("vmid", "type check ('integer') failed - got 'abc'"))),
             (
                 "PUT",
                 "nodes/a/qemu/100/config",

@@ -80,7 +80,8 @@ fn entry_error(c: &Cluster, name: &str, entry: &Conf) -> Option<String> {
     let devices = devices_of(c, node, path);
     let Some(device) = devices.first() else { return Some(format!("pci device '{path}' not found")) };
     let hex = |t: &str| t.trim_start_matches("0x").to_string();
-    let mut expected = Conf::from([("id".into(), format!("{}:{}", hex(&device.vendor), hex(&device.device)))]);
+    let mut expected =
+        Conf::from([("id".into(), format!("{}:{}", hex(&device.vendor), hex(&device.device)))]);
     if device.iommu_group >= 0 {
         expected.insert("iommugroup".into(), device.iommu_group.to_string());
     }
@@ -138,14 +139,16 @@ pub(crate) fn mappings(call: &mut Call<'_>) -> Reply {
         row.insert("id".into(), json!(id));
         if let Some(node) = call.p.get("check-node") {
             let entries: Vec<Conf> = mapping.map.iter().map(|m| entry(m)).collect();
-            let here: Vec<&Conf> = entries.iter().filter(|e| e.get("node").is_some_and(|n| n == node)).collect();
+            let here: Vec<&Conf> =
+                entries.iter().filter(|e| e.get("node").is_some_and(|n| n == node)).collect();
             let mut checks: Vec<Value> = here
                 .iter()
                 .filter_map(|e| entry_error(c, id, e))
                 .map(|e| json!({"message": format!("Invalid configuration: {e}\n"), "severity": "error"}))
                 .collect();
             if here.is_empty() {
-                checks.push(json!({"message": format!("No mapping for node {node}."), "severity": "warning"}));
+                checks
+                    .push(json!({"message": format!("No mapping for node {node}."), "severity": "warning"}));
             }
             row.insert("checks".into(), Value::Array(checks));
         }
@@ -196,7 +199,8 @@ pub(crate) fn update(call: &mut Call<'_>) -> Reply {
     let Some(mapping) = call.c.mappings.get_mut(&id) else {
         return Err(Fault::die(format!("update hardware mapping failed: pci ID '{id}' does not exist")));
     };
-    mapping.description = description.or(mapping.description.take()).filter(|_| !deleted.contains(&"description".into()));
+    mapping.description =
+        description.or(mapping.description.take()).filter(|_| !deleted.contains(&"description".into()));
     mapping.map = map.unwrap_or_else(|| mapping.map.clone());
     mapping.mdev = mdev.or(mapping.mdev).filter(|_| !deleted.contains(&"mdev".into()));
     mapping.live = live.or(mapping.live);
@@ -217,7 +221,13 @@ fn hostpci(value: &str) -> Conf {
 }
 
 /// What a start says about a guest's PCI devices.
-pub(crate) fn check_start(c: &Cluster, node: &str, vmid: u32, conf: &Conf, t: &mut Task) -> Result<(), String> {
+pub(crate) fn check_start(
+    c: &Cluster,
+    node: &str,
+    vmid: u32,
+    conf: &Conf,
+    t: &mut Task,
+) -> Result<(), String> {
     for device in conf.iter().filter(|(k, _)| k.starts_with("hostpci")).map(|(_, v)| hostpci(v)) {
         if let Some(id) = device.get("mapping").filter(|m| !c.mappings.contains_key(*m)) {
             t.say(format!("PCI device mapping not found for '{id}'"));
@@ -243,7 +253,8 @@ pub(crate) fn assign(c: &Cluster, node: &str, vmid: u32, conf: &Conf) -> Result<
                 let mapping =
                     c.mappings.get(id).ok_or_else(|| format!("PCI device mapping not found for '{id}'"))?;
                 let entries: Vec<Conf> = mapping.map.iter().map(|m| entry(m)).collect();
-                let here: Vec<&Conf> = entries.iter().filter(|e| e.get("node").is_some_and(|n| n == node)).collect();
+                let here: Vec<&Conf> =
+                    entries.iter().filter(|e| e.get("node").is_some_and(|n| n == node)).collect();
                 if here.is_empty() {
                     return Err(format!("PCI device mapping not found for '{id}'"));
                 }

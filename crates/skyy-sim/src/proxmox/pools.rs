@@ -59,7 +59,9 @@ pub(crate) fn create(call: &mut Call<'_>) -> Reply {
     if let Some((parent, _)) = name.rsplit_once('/')
         && !call.c.pools.contains_key(parent)
     {
-        return Err(Fault::die(format!("create pool failed: parent '{parent}' of pool '{name}' does not exist")));
+        return Err(Fault::die(format!(
+            "create pool failed: parent '{parent}' of pool '{name}' does not exist"
+        )));
     }
     let comment = call.p.get("comment").map(str::to_string);
     call.c.pools.insert(name, Pool { comment, ..Pool::default() });
@@ -77,7 +79,8 @@ pub(crate) fn update(call: &mut Call<'_>) -> Reply {
     let storages = call.p.items("storage");
     let (delete, mv) = (call.p.is_set("delete"), call.p.is_set("allow-move"));
     for vmid in &vms {
-        let owner = call.c.pools.iter().find(|(n, p)| **n != name && p.guests.contains(vmid)).map(|(n, _)| n.clone());
+        let owner =
+            call.c.pools.iter().find(|(n, p)| **n != name && p.guests.contains(vmid)).map(|(n, _)| n.clone());
         match owner {
             Some(owner) if !delete && !mv => {
                 let text = format!("VM {vmid} belongs already to pool '{owner}' and 'allow-move' is not set");
@@ -95,10 +98,18 @@ pub(crate) fn update(call: &mut Call<'_>) -> Reply {
     if let Some(pool) = call.c.pools.get_mut(&name) {
         pool.comment = comment.or(pool.comment.take());
         for vmid in vms {
-            if delete { pool.guests.remove(&vmid) } else { pool.guests.insert(vmid) };
+            if delete {
+                pool.guests.remove(&vmid)
+            } else {
+                pool.guests.insert(vmid)
+            };
         }
         for storage in storages {
-            if delete { pool.storages.remove(&storage) } else { pool.storages.insert(storage) };
+            if delete {
+                pool.storages.remove(&storage)
+            } else {
+                pool.storages.insert(storage)
+            };
         }
     }
     nothing()

@@ -122,7 +122,7 @@ impl Start {
         }
         let node = t.node.clone();
         match self.check(c, &node, t) {
-            Ok(()) => Next::After(c.scaled(500)),
+            Ok(()) => Next::After(500),
             Err(text) => Next::Fail(text),
         }
     }
@@ -186,8 +186,14 @@ impl Cluster {
         let guest = self.guest_mut(node, vmid)?;
         guest.apply_pending();
         let keys = CLOUDINIT_KEYS;
-        guest.cloudinit =
-            Some(guest.conf.iter().filter(|(k, _)| keys.contains(&k.as_str())).map(|(k, v)| (k.clone(), v.clone())).collect());
+        guest.cloudinit = Some(
+            guest
+                .conf
+                .iter()
+                .filter(|(k, _)| keys.contains(&k.as_str()))
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect(),
+        );
         guest.run = Some(Run { since, pid, paused: false, pci });
         Ok(())
     }
@@ -218,7 +224,7 @@ impl Stop {
             Ok(guest) => match guest.check_lock() {
                 Err(text) if !self.skiplock => Next::Fail(text),
                 _ if guest.run.is_none() => Next::Done,
-                _ => Next::After(c.scaled(300)),
+                _ => Next::After(300),
             },
         }
     }
@@ -237,7 +243,7 @@ pub(crate) struct Shutdown {
 impl Shutdown {
     pub(crate) fn step(&mut self, c: &mut Cluster, t: &mut Task) -> Next {
         if let Some(since) = self.since {
-            let limit = since + c.scaled(self.timeout_s.max(1) * 1000);
+            let limit = since + (self.timeout_s.max(1) * 1000);
             let now = c.now;
             let deaf = c.guests.get(&self.vmid).is_some_and(|g| g.deaf);
             if deaf && now < limit {
@@ -266,7 +272,7 @@ impl Shutdown {
                 _ if guest.run.is_none() => Next::Done,
                 _ => {
                     self.since = Some(c.now);
-                    Next::After(c.scaled(2000))
+                    Next::After(2000)
                 }
             },
         }
@@ -291,7 +297,7 @@ impl Reboot {
         match self.down.step(c, t) {
             Next::Done => {
                 self.stopped = true;
-                Next::After(c.scaled(500))
+                Next::After(500)
             }
             other => other,
         }

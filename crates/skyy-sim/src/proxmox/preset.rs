@@ -7,9 +7,7 @@ use super::apt::{AptState, Package, standard};
 use super::network::{NetState, bridge, card};
 use super::nodes::fingerprint;
 use super::num;
-use super::state::{
-    Access, Cluster, Conf, Link, Node, PciDevice, Storage, Timing, User, Version,
-};
+use super::state::{Access, Cluster, Conf, Link, Node, PciDevice, Storage, Timing, User, Version};
 
 /// The password of root@pam in every preset.
 const PASSWORD: &str = "secret123";
@@ -31,7 +29,7 @@ pub(crate) fn user(password: Option<&str>) -> User {
 }
 
 /// A cluster without nodes, with root@pam.
-pub(crate) fn empty(options: &PveOptions, name: Option<&str>, broadcast_ms: u64) -> Cluster {
+pub(crate) fn empty(options: &PveOptions, name: Option<&str>) -> Cluster {
     let users = BTreeMap::from([("root@pam".to_string(), user(Some(PASSWORD)))]);
     let mut cluster = Cluster {
         name: name.map(str::to_string),
@@ -48,14 +46,13 @@ pub(crate) fn empty(options: &PveOptions, name: Option<&str>, broadcast_ms: u64)
         ha: BTreeMap::new(),
         ha_rules: BTreeMap::new(),
         timing: Timing {
-            speed: if options.speed > 0.0 { options.speed } else { 1.0 },
-            broadcast_ms: options.broadcast_ms.unwrap_or(broadcast_ms).max(1),
+            broadcast_ms: options.broadcast_ms.max(1),
             copy_rate: 400 * num::MIB,
             allocate_ms: 150,
             agent_ms: 15_000,
             reboot_ms: 90_000,
         },
-        now: options.clock.now_ms(),
+        now: super::millis(&options.clock),
         last_broadcast: 0,
         rng: options.seed,
         next_pid: 1000,
@@ -102,7 +99,7 @@ pub(crate) fn add_host(c: &mut Cluster, host: &Host<'_>) {
         memory: host.memory,
         root_size: host.root_size,
         version: Version {
-            version: "9.2.11".into(),
+            number: "9.2.11".into(),
             release: "9.2".into(),
             repoid: "14a22df3".into(),
             kernel: host.kernel.0.into(),
@@ -135,14 +132,23 @@ fn packages(kernel: &str) -> AptState {
         ("pve-manager", "9.2.11", "Proxmox Virtual Environment Management Tools"),
         ("pve-qemu-kvm", "10.1.2-5", "Full virtualization on x86 hardware"),
         ("qemu-server", "9.1.4", "Qemu Server Tools"),
-        ("pve-cluster", "9.0.7", "\"pmxcfs\" distributed cluster filesystem for Proxmox Virtual Environment."),
+        (
+            "pve-cluster",
+            "9.0.7",
+            "\"pmxcfs\" distributed cluster filesystem for Proxmox Virtual Environment.",
+        ),
         ("corosync", "3.1.9-pve2", "cluster engine daemon and utilities"),
         ("ceph-common", "19.2.3-pve1", "common utilities to mount and interact with a ceph storage cluster"),
         ("ifupdown2", "3.3.0-1+pmx10", "Network Interface Management tool similar to ifupdown"),
     ];
     let mut all: Vec<Package> = installed.iter().map(|(n, v, t)| package(n, v, v, t)).collect();
     let series: Vec<&str> = kernel.split('-').next().unwrap_or("6.17.4").split('.').take(2).collect();
-    all.push(package(&format!("proxmox-kernel-{}", series.join(".")), kernel, kernel, "Latest Proxmox Kernel Image"));
+    all.push(package(
+        &format!("proxmox-kernel-{}", series.join(".")),
+        kernel,
+        kernel,
+        "Latest Proxmox Kernel Image",
+    ));
     let updates = vec![
         package("pve-manager", "9.2.11", "9.2.12", "Proxmox Virtual Environment Management Tools"),
         package("pve-qemu-kvm", "10.1.2-5", "10.1.2-6", "Full virtualization on x86 hardware"),
@@ -221,15 +227,16 @@ const EVERYTHING: &str = "backup,images,import,iso,rootdir,snippets,vztmpl";
 
 /// One standalone node.
 pub(crate) fn golden(options: &PveOptions) -> Cluster {
-    let mut c = empty(options, None, 10_000);
+    let mut c = empty(options, None);
     golden_host(&mut c, "pve1", 1);
     c.storages.insert("local".into(), local(EVERYTHING, GOLDEN_DISK));
+    c.broadcast_now();
     c
 }
 
 /// The cluster "lab".
 pub(crate) fn golden_cluster(options: &PveOptions) -> Cluster {
-    let mut c = empty(options, Some("lab"), 10_000);
+    let mut c = empty(options, Some("lab"));
     for id in 1..=3 {
         golden_host(&mut c, &format!("pve{id}"), id);
     }

@@ -3,10 +3,12 @@
 
 use super::PveOptions;
 use super::apt::standard;
-use super::network::bridge;
+use super::network::{NetState, bridge, card};
 use super::num::{self, GIB, TIB};
 use super::preset::{Host, add_host, conf, empty, local, user};
-use super::state::{Acl, Cluster, Conf, Disk, Guest, GuestKind, Mapping, PciDevice, Run, Storage, Token, Volume};
+use super::state::{
+    Acl, Cluster, Conf, Disk, Guest, GuestKind, Mapping, PciDevice, Run, Storage, Token, Volume,
+};
 
 /// The operator's API token: `skyy@pve!operator=` and this.
 const TOKEN: &str = "11111111-2222-3333-4444-555555555555";
@@ -38,8 +40,7 @@ fn host_name(id: u32) -> String {
 
 /// The demo cluster.
 pub(crate) fn demo(options: &PveOptions) -> Cluster {
-    let broadcast = num::divided(10_000, options.speed);
-    let mut c = empty(options, Some("puma"), broadcast);
+    let mut c = empty(options, Some("puma"));
     for (id, (cpus, memory, gpus)) in (1..).zip(HOSTS) {
         host(&mut c, id, cpus, memory * GIB, gpus);
     }
@@ -72,18 +73,15 @@ fn host(c: &mut Cluster, id: u32, cpus: u32, memory: u64, gpus: &[Gpu]) {
         },
     );
     let Some(node) = c.nodes.get_mut(&name) else { return };
+    let mut ifaces = node.net.active.clone();
+    ifaces.insert(1, card("eno2"));
     if !WITHOUT_VMBR1.contains(&id) {
-        let mut ifaces = node.net.active.clone();
-        ifaces.insert(1, super::network::card("eno2"));
         ifaces.push(bridge("vmbr1", "eno2", None, None));
-        node.net = super::network::NetState::installed(ifaces);
-    } else {
-        let mut ifaces = node.net.active.clone();
-        ifaces.insert(1, super::network::card("eno2"));
-        node.net = super::network::NetState::installed(ifaces);
     }
+    node.net = NetState::installed(ifaces);
     // As installed: the paid repository without a subscription, and a list of updates from an earlier day.
-    node.apt.files = ["enterprise", "ceph-squid-enterprise"].iter().filter_map(|h| standard(h, true)).collect();
+    node.apt.files =
+        ["enterprise", "ceph-squid-enterprise"].iter().filter_map(|h| standard(h, true)).collect();
     node.apt.updates = node.apt.available.clone();
     node.pci = devices(gpus);
     node.disks = vec![
@@ -107,18 +105,19 @@ fn host(c: &mut Cluster, id: u32, cpus: u32, memory: u64, gpus: &[Gpu]) {
 }
 
 fn devices(gpus: &[Gpu]) -> Vec<PciDevice> {
-    let device = |id: String, class: &str, vendor: (&str, &str), device: (&str, &str), group: i32| PciDevice {
-        id,
-        class: class.into(),
-        vendor: vendor.0.into(),
-        device: device.0.into(),
-        vendor_name: Some(vendor.1.into()),
-        device_name: Some(device.1.into()),
-        subsystem_vendor: "0x1043".into(),
-        subsystem_device: "0x889a".into(),
-        subsystem_vendor_name: Some("ASUSTeK Computer Inc.".into()),
-        iommu_group: group,
-    };
+    let device =
+        |id: String, class: &str, vendor: (&str, &str), device: (&str, &str), group: i32| PciDevice {
+            id,
+            class: class.into(),
+            vendor: vendor.0.into(),
+            device: device.0.into(),
+            vendor_name: Some(vendor.1.into()),
+            device_name: Some(device.1.into()),
+            subsystem_vendor: "0x1043".into(),
+            subsystem_device: "0x889a".into(),
+            subsystem_vendor_name: Some("ASUSTeK Computer Inc.".into()),
+            iommu_group: group,
+        };
     let amd = ("0x1022", "Advanced Micro Devices, Inc. [AMD]");
     let intel = ("0x8086", "Intel Corporation");
     let nvidia = ("0x10de", "NVIDIA Corporation");
@@ -130,8 +129,12 @@ fn devices(gpus: &[Gpu]) -> Vec<PciDevice> {
     for (bus, gpu) in ["01", "21", "41", "81"].iter().zip(gpus) {
         let group = i32::from(u8::from_str_radix(bus, 16).unwrap_or_default()) / 2 + 20;
         let (video, audio) = match gpu {
-            Gpu::Rtx4090 => (("0x2684", "AD102 [GeForce RTX 4090]"), ("0x22ba", "AD102 High Definition Audio Controller")),
-            Gpu::Rtx3090 => (("0x2204", "GA102 [GeForce RTX 3090]"), ("0x1aef", "GA102 High Definition Audio Controller")),
+            Gpu::Rtx4090 => {
+                (("0x2684", "AD102 [GeForce RTX 4090]"), ("0x22ba", "AD102 High Definition Audio Controller"))
+            }
+            Gpu::Rtx3090 => {
+                (("0x2204", "GA102 [GeForce RTX 3090]"), ("0x1aef", "GA102 High Definition Audio Controller"))
+            }
         };
         found.push(device(format!("0000:{bus}:00.0"), "0x030000", nvidia, video, group));
         found.push(device(format!("0000:{bus}:00.1"), "0x040300", nvidia, audio, group));
@@ -287,10 +290,17 @@ fn templates(c: &mut Cluster) {
 
 /// Guests that nobody here made and nobody may touch.
 fn foreign(c: &mut Cluster) {
-    let guests: [(u32, u32, &str, u64, &[(&str, &str)]); 5] = [
+    type Row<'a> = (u32, u32, &'a str, u64, &'a [(&'a str, &'a str)]);
+    let guests: [Row<'_>; 5] = [
         (101, 1, "ceph-vm", 64, &[("cores", "4"), ("memory", "16384"), ("name", "mail"), ("onboot", "1")]),
         (102, 2, "local-lvm", 32, &[("cores", "8"), ("memory", "32768"), ("name", "git"), ("onboot", "1")]),
-        (103, 3, "ceph-vm", 256, &[("cores", "16"), ("memory", "65536"), ("name", "warehouse"), ("onboot", "1"), ("tags", "prod")]),
+        (
+            103,
+            3,
+            "ceph-vm",
+            256,
+            &[("cores", "16"), ("memory", "65536"), ("name", "warehouse"), ("onboot", "1"), ("tags", "prod")],
+        ),
         (104, 6, "local-lvm", 20, &[("cores", "2"), ("memory", "4096"), ("name", "dns-a"), ("onboot", "1")]),
         (105, 8, "local-lvm", 20, &[("cores", "2"), ("memory", "4096"), ("name", "dns-b"), ("onboot", "1")]),
     ];

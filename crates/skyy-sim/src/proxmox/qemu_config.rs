@@ -165,8 +165,17 @@ fn read_change(call: &mut Call<'_>) -> Result<Configure, Fault> {
     }
     let (delete, revert) = (call.p.items("delete"), call.p.items("revert"));
     let mut set = call.p.text.clone();
-    for key in ["vmid", "node", "skiplock", "delete", "revert", "force", "digest", "background_delay", "import-working-storage"]
-    {
+    for key in [
+        "vmid",
+        "node",
+        "skiplock",
+        "delete",
+        "revert",
+        "force",
+        "digest",
+        "background_delay",
+        "import-working-storage",
+    ] {
         set.remove(key);
     }
     if set.is_empty() && delete.is_empty() && revert.is_empty() {
@@ -255,7 +264,8 @@ fn ssh_key(line: &str) -> bool {
     use base64::Engine;
     let mut words = line.split_whitespace();
     let (Some(kind), Some(body)) = (words.next(), words.next()) else { return false };
-    let Ok(bytes) = base64::engine::general_purpose::STANDARD_NO_PAD.decode(body.trim_end_matches('=')) else {
+    let Ok(bytes) = base64::engine::general_purpose::STANDARD_NO_PAD.decode(body.trim_end_matches('='))
+    else {
         return false;
     };
     let Some((length, rest)) = bytes.split_at_checked(4) else { return false };
@@ -285,8 +295,8 @@ pub(crate) fn check_modify<'k>(
                 call.c.check_any(call.caller, &path, &["VM.Config.Cloudinit", "VM.Config.Network"])?;
                 continue;
             }
-            "serial" | "usb" | "parallel" | "vga" | "audio" | "machine" | "bios" | "scsihw" | "arch" | "rng"
-            | "watchdog" | "virtiofs" | "ivshmem" | "amd-sev" | "tdf" => &["VM.Config.HWType"],
+            "serial" | "usb" | "parallel" | "vga" | "audio" | "machine" | "bios" | "scsihw" | "arch"
+            | "rng" | "watchdog" | "virtiofs" | "ivshmem" | "amd-sev" | "tdf" => &["VM.Config.HWType"],
             "hostpci" => {
                 if let Some(value) = value {
                     check_pci(call, key, value)?;
@@ -385,7 +395,7 @@ impl Configure {
                 t.say(format!("update VM {}: {}", self.vmid, self.words));
                 let node = t.node.clone();
                 match self.apply(c, &node, &mut t.log) {
-                    Ok(until) => Next::After((until.saturating_sub(c.now)).max(c.scaled(100))),
+                    Ok(until) => Next::After((until.saturating_sub(c.now)).max(100)),
                     Err(text) => Next::Fail(text),
                 }
             }
@@ -435,9 +445,7 @@ impl Configure {
                 continue;
             }
             guest.pending.remove(&key);
-            if key == "description" && value == " " {
-                guest.conf.remove(&key);
-            } else if key == "template" && value == "0" {
+            if matches!((key.as_str(), value.as_str()), ("description", " ") | ("template", "0")) {
                 guest.conf.remove(&key);
             } else {
                 guest.conf.insert(key, value);
@@ -464,7 +472,7 @@ impl Configure {
         let drive = disk::parse_drive(&value);
         if disk::is_drive(key) && !disk::is_cdrom(&drive) && c.volume(&file, node).is_some() {
             let guest = c.guest_mut(node, self.vmid)?;
-            let slot = (0..).map(|n| format!("unused{n}")).find(|k| !guest.conf.contains_key(k));
+            let slot = (0..256).map(|n| format!("unused{n}")).find(|k| !guest.conf.contains_key(k));
             guest.conf.insert(slot.unwrap_or_default(), file);
         }
         Ok(())

@@ -4,8 +4,8 @@ use super::answer::Reply;
 use super::call::Call;
 use super::state::GuestKind;
 use super::{
-    access, agent, apt, clone, cluster, create, destroy, ha, image, lxc, migrate, network, nodes, pci, pools, power,
-    qemu, qemu_config, snapshot, storage, tasks,
+    access, agent, apt, clone, cluster, create, destroy, disks, ha, image, lxc, migrate, network, nodes, pci,
+    pools, power, qemu, qemu_config, snapshot, storage, tasks,
 };
 
 /// A method's implementation.
@@ -93,15 +93,15 @@ fn on_node(verb: &str, path: &str) -> Option<Handler> {
         ("GET", "certificates/info") => nodes::certificates,
         ("GET", "config") => nodes::get_config,
         ("PUT", "config") => nodes::put_config,
-        ("GET", "disks/list") => nodes::disks,
-        ("GET", "disks/lvm") => nodes::volume_groups,
-        ("POST", "disks/lvm") => |c| nodes::make_pool(c, false),
-        ("GET", "disks/lvmthin") => nodes::thin_pools,
-        ("POST", "disks/lvmthin") => |c| nodes::make_pool(c, true),
-        ("PUT", "disks/wipedisk") => nodes::wipe,
-        ("GET", "disks/zfs") => nodes::zfs,
+        ("GET", "disks/list") => disks::list,
+        ("GET", "disks/lvm") => disks::volume_groups,
+        ("POST", "disks/lvm") => |c| disks::make_pool(c, false),
+        ("GET", "disks/lvmthin") => disks::thin_pools,
+        ("POST", "disks/lvmthin") => |c| disks::make_pool(c, true),
+        ("PUT", "disks/wipedisk") => disks::wipe,
+        ("GET", "disks/zfs") => disks::zfs,
         ("GET", "disks/directory") => cluster::empty,
-        ("GET", "disks/smart") => nodes::smart,
+        ("GET", "disks/smart") => disks::smart,
         ("GET", "dns") => nodes::get_dns,
         ("PUT", "dns") => nodes::put_dns,
         ("POST", "execute") => nodes::execute,

@@ -102,7 +102,7 @@ fn count(prefix: &str) -> u32 {
 
 impl Method {
     /// The values of the path's variables if the path is this method's.
-    fn matches<'p>(&self, path: &[&'p str]) -> Option<Vec<(&str, String)>> {
+    fn matches(&self, path: &[&str]) -> Option<Vec<(&str, String)>> {
         let open_end = self.segments.last().is_some_and(|s| s == "{volume}");
         if path.len() < self.segments.len() || (path.len() > self.segments.len() && !open_end) {
             return None;

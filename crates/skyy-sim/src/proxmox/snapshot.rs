@@ -70,7 +70,8 @@ pub(crate) fn put_config(call: &mut Call<'_>) -> Reply {
     call.need_flock()?;
     let (node, vmid) = (call.node.clone(), call.vmid());
     call.c.may_write(&node, GuestKind::Qemu, vmid).map_err(Fault::die)?;
-    let (name, description) = (call.p.need("snapname").to_string(), call.p.get("description").map(str::to_string));
+    let (name, description) =
+        (call.p.need("snapname").to_string(), call.p.get("description").map(str::to_string));
     let guest = call.c.guest_mut(&node, vmid).map_err(Fault::die)?;
     if let (Some(snapshot), Some(text)) = (guest.snapshots.get_mut(&name), description) {
         snapshot.description = text;
@@ -125,7 +126,7 @@ fn locked(
         Err(text) => return Next::Fail(text),
     }
     match does(c, t) {
-        Ok(()) => Next::After(c.scaled(300)),
+        Ok(()) => Next::After(300),
         Err(text) => Next::Fail(text),
     }
 }
@@ -155,7 +156,8 @@ impl Take {
         if guest.snapshots.contains_key(&self.name) {
             return Err(format!("snapshot name '{}' already used", self.name));
         }
-        let drives: Vec<_> = disk::drives(&guest.conf).into_iter().filter(|(_, d)| !disk::is_cdrom(d)).collect();
+        let drives: Vec<_> =
+            disk::drives(&guest.conf).into_iter().filter(|(_, d)| !disk::is_cdrom(d)).collect();
         for (_, drive) in &drives {
             let volume = c.volume(&drive["file"], &node);
             let file_based = volume

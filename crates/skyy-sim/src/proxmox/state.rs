@@ -37,12 +37,10 @@ pub(crate) struct Cluster {
     pub(crate) secret: String,
 }
 
-/// How long things take, in milliseconds at speed 1.
+/// How long things take, in milliseconds of the cluster's own time.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Timing {
-    /// Everything is this many times faster.
-    pub(crate) speed: f64,
-    /// How often a node tells the others about its guests and storages; not scaled.
+    /// How often a node tells the others about its guests and storages.
     pub(crate) broadcast_ms: u64,
     /// Copying a disk, in bytes per second.
     pub(crate) copy_rate: u64,
@@ -100,7 +98,7 @@ pub(crate) struct Node {
 /// Software on a node.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Version {
-    pub(crate) version: String,
+    pub(crate) number: String,
     pub(crate) release: String,
     pub(crate) repoid: String,
     pub(crate) kernel: String,
@@ -272,7 +270,10 @@ pub(crate) struct User {
 
 impl std::fmt::Debug for User {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("User").field("enable", &self.enable).field("tokens", &self.tokens).finish_non_exhaustive()
+        f.debug_struct("User")
+            .field("enable", &self.enable)
+            .field("tokens", &self.tokens)
+            .finish_non_exhaustive()
     }
 }
 
@@ -369,11 +370,6 @@ impl Cluster {
     /// Seconds since 1970.
     pub(crate) fn seconds(&self) -> u64 {
         self.now / 1000
-    }
-
-    /// A duration at the cluster's speed, at least a millisecond.
-    pub(crate) fn scaled(&self, ms: u64) -> u64 {
-        super::num::divided(ms, self.timing.speed).max(1)
     }
 
     /// The storage's bytes taken on a node.

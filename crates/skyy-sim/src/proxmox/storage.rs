@@ -39,8 +39,10 @@ fn shown(c: &Cluster, name: &str, storage: &Storage) -> Value {
         ("type".to_string(), json!(storage.kind)),
     ]);
     for (key, value) in &storage.conf {
-        let number = matches!(key.as_str(), "disable" | "shared" | "krbd" | "max-protected-backups" | "sparse");
-        let shown = if number { value.parse::<i64>().map_or(json!(value), |n| json!(n)) } else { json!(value) };
+        let number =
+            matches!(key.as_str(), "disable" | "shared" | "krbd" | "max-protected-backups" | "sparse");
+        let shown =
+            if number { value.parse::<i64>().map_or(json!(value), |n| json!(n)) } else { json!(value) };
         row.insert(key.clone(), shown);
     }
     Value::Object(row)
@@ -105,7 +107,8 @@ pub(crate) fn update(call: &mut Call<'_>) -> Reply {
     let name = call.p.need("storage").to_string();
     call.need_cfs("storage_cfg", "update storage failed")?;
     if call.p.get("digest").is_some_and(|d| d != config_digest(call.c)) {
-        let text = "update storage failed: detected modified configuration - file changed by other user? Try again.";
+        let text =
+            "update storage failed: detected modified configuration - file changed by other user? Try again.";
         return Err(Fault::die(text));
     }
     let (deleted, mut set) = (call.p.items("delete"), call.p.text.clone());
@@ -223,7 +226,9 @@ pub(crate) fn content(call: &mut Call<'_>) -> Reply {
             && vmid.is_none_or(|id| v.vmid == Some(id))
             && kind.is_none_or(|k| k == v.content)
     });
-    Ok(here.map(|v| volume_row(call.c, v)).collect::<Value>().into())
+    let mut here: Vec<&Volume> = here.collect();
+    here.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(here.into_iter().map(|v| volume_row(call.c, v)).collect::<Value>().into())
 }
 
 /// POST /nodes/{node}/storage/{storage}/content
@@ -240,7 +245,8 @@ pub(crate) fn allocate(call: &mut Call<'_>) -> Reply {
     }
     // Without a unit the size is in KiB.
     let size = call.p.need("size");
-    let bytes = size.parse::<u64>().map_or_else(|_| num::parse_size(size).unwrap_or_default(), |kib| kib << 10);
+    let bytes =
+        size.parse::<u64>().map_or_else(|_| num::parse_size(size).unwrap_or_default(), |kib| kib << 10);
     let by_name = volume.rsplit_once('.').map(|(_, e)| e).filter(|_| storage.file_based());
     let format = call.p.get("format").or(by_name).unwrap_or("raw").to_string();
     let ctime = call.c.seconds();
@@ -308,7 +314,7 @@ impl RemoveVolume {
         match c.free_volume(&self.volid, &t.node) {
             Ok(()) => {
                 t.say(format!("Removed volume '{}'", self.volid));
-                Next::After(c.scaled(200))
+                Next::After(200)
             }
             Err(text) => Next::Fail(text),
         }

@@ -48,7 +48,7 @@ pub(crate) struct End {
 /// What a step of a task leads to.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// The next step comes after that many milliseconds, already scaled.
+    /// The next step comes after that many milliseconds.
     After(u64),
     /// The same step again: a lock is held by another.
     Again,
@@ -78,7 +78,7 @@ impl Cluster {
         let pstart = self.now.saturating_sub(booted) / 10;
         let user = caller.id();
         let upid = format!("UPID:{node}:{pid:08X}:{pstart:08X}:{start:08X}:{kind}:{id}:{user}:");
-        let due = self.now + self.scaled(20);
+        let due = self.now + 20;
         self.tasks.push(Task {
             upid: upid.clone(),
             node: node.to_string(),
@@ -142,7 +142,7 @@ impl Cluster {
                 task.waiting = None;
                 task.due = self.now + ms.max(1);
             }
-            Next::Again => task.due = self.now + self.scaled(100),
+            Next::Again => task.due = self.now + 100,
             Next::Done => self.finish(&mut task, "OK", "TASK OK"),
             Next::Warned(n) => {
                 let status = format!("WARNINGS: {n}");
@@ -184,7 +184,7 @@ impl Cluster {
         });
     }
 
-    /// Takes a guest's file lock for a task: held, not yet, or given up after its patience (in ms at speed 1).
+    /// Takes a guest's file lock for a task: held, not yet, or given up after its patience.
     pub(crate) fn lock_for(
         &mut self,
         task: &mut Task,
@@ -212,7 +212,7 @@ impl Cluster {
             task.say("trying to acquire lock...");
         }
         let since = *task.waiting.get_or_insert(self.now);
-        if self.now >= since + self.scaled(patience_ms) {
+        if self.now >= since + patience_ms {
             return Err(lock_text(vmid));
         }
         Ok(false)
@@ -286,10 +286,9 @@ pub(crate) fn list(call: &mut Call<'_>) -> Reply {
     let wanted = |t: &&Task| {
         let status = t.end.as_ref().map(|e| e.status.as_str());
         let class = match status {
-            None => "unknown",
+            None | Some("unexpected status") => "unknown",
             Some("OK") => "ok",
             Some(s) if s.starts_with("WARNINGS") => "warning",
-            Some("unexpected status") => "unknown",
             Some(_) => "error",
         };
         let filters = p.items("statusfilter");
@@ -320,15 +319,12 @@ pub(crate) fn list(call: &mut Call<'_>) -> Reply {
     };
     let rows = found.into_iter().skip(start).take(limit).map(|t| {
         let mut row = show(t);
-        match &t.end {
-            Some(end) => {
-                row.insert("endtime".into(), json!(end.at));
-                row.insert("status".into(), json!(end.status));
-            }
-            None => {
-                row.insert("saved".into(), json!("0"));
-                row.insert("status".into(), json!("RUNNING"));
-            }
+        if let Some(end) = &t.end {
+            row.insert("endtime".into(), json!(end.at));
+            row.insert("status".into(), json!(end.status));
+        } else {
+            row.insert("saved".into(), json!("0"));
+            row.insert("status".into(), json!("RUNNING"));
         }
         Value::Object(row)
     });

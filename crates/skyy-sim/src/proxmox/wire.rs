@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -18,9 +19,16 @@ use super::params::{RawParams, decode, verify};
 use super::routes::handler;
 use super::schema::{Method, Perm, SCHEMA};
 use super::state::{Cluster, Link};
+use crate::product::NoAnswer;
 
 /// Larger bodies are refused.
 const BODY_LIMIT: usize = 512 * 1024;
+
+/// How often a call that waits for a lock looks again.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// How long a connection attempt to a host without power takes to fail.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A request taken apart.
 struct Incoming {
@@ -36,9 +44,16 @@ struct Incoming {
 
 /// Answers one request as the node `via` would.
 pub(crate) async fn serve(pve: Arc<Pve>, via: String, request: Request) -> Response {
-    if !pve.locked().nodes.get(&via).is_some_and(|n| matches!(n.link, Link::Up | Link::Cut)) {
-        // A host that is off, or whose proxy is stopped, does not answer at all.
-        return std::future::pending().await;
+    let link = pve.change(|c| c.nodes.get(&via).map_or(Link::Off, |n| n.link));
+    if matches!(link, Link::Off | Link::DaemonsStopped) {
+        // Without its proxy a host refuses at once; without power it does not even do that.
+        if link == Link::Off {
+            pve.clock.sleep(CONNECT_TIMEOUT).await;
+        }
+        let mut silence = Response::new(Body::empty());
+        *silence.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+        silence.extensions_mut().insert(NoAnswer);
+        return silence;
     }
     let incoming = match take_apart(request).await {
         Ok(incoming) => incoming,
@@ -46,21 +61,18 @@ pub(crate) async fn serve(pve: Arc<Pve>, via: String, request: Request) -> Respo
     };
     let mut waited = 0;
     loop {
-        let (reply, scale) = {
+        let reply = {
             let mut cluster = pve.locked();
-            cluster.advance(pve.clock.now_ms());
-            let reply = answer(&mut cluster, &via, &incoming);
-            (reply, cluster.timing.speed)
+            cluster.advance(pve.now());
+            answer(&mut cluster, &via, &incoming)
         };
-        let scaled = |ms: u64| super::num::divided(ms, scale);
         match reply {
-            Err(fault) if waited < scaled(fault.patience_ms) => {
-                let step = scaled(100).max(1);
-                pve.clock.sleep(step).await;
-                waited += step;
+            Err(fault) if waited < fault.patience_ms => {
+                pve.clock.sleep(RETRY).await;
+                waited += super::in_millis(RETRY);
             }
             Err(fault) if fault.delay_ms > 0 => {
-                pve.clock.sleep(scaled(fault.delay_ms)).await;
+                pve.clock.sleep(Duration::from_millis(fault.delay_ms)).await;
                 return respond(Err(fault), incoming.formatter);
             }
             reply => return respond(reply, incoming.formatter),
@@ -221,7 +233,11 @@ fn forward(c: &Cluster, via: &str, name: &str) -> Result<String, Fault> {
         if name.parse::<std::net::IpAddr>().is_ok() {
             return Err(Fault::die(format!("address lookup for '{name}' did not find any IP address")));
         }
-        let why = if name.len() > 63 { "Name or service not known" } else { "Temporary failure in name resolution" };
+        let why = if name.len() > 63 {
+            "Name or service not known"
+        } else {
+            "Temporary failure in name resolution"
+        };
         let text = format!("hostname lookup '{name}' failed - failed to get address info for: {name}: {why}");
         return Err(Fault::die(text));
     };
@@ -232,7 +248,7 @@ fn forward(c: &Cluster, via: &str, name: &str) -> Result<String, Fault> {
         _ => {
             // Right after the cut a connection runs into the time limit; later the neighbour is known to be gone.
             let since = if cut_off { c.nodes.get(via).map_or(0, |n| n.link_since) } else { node.link_since };
-            if c.now < since + c.scaled(30_000) {
+            if c.now < since + 30_000 {
                 return Err(Fault::bare(595, "Connection timed out").after(30_000));
             }
             Err(Fault::bare(595, "No route to host").after(2_000))

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::state::Cluster;
 use super::tasks::{Next, Task};
-use super::{apt, clone, create, destroy, ha, image, migrate, network, nodes, power, qemu_config, snapshot, storage};
+use super::{
+    apt, clone, create, destroy, disks, ha, image, migrate, network, power, qemu_config, snapshot, storage,
+};
 
 /// The work of a task, with all it needs to go on after a restart.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -33,9 +35,13 @@ pub(crate) enum Work {
     UpdatePackages(apt::Update),
     RemoveVolume(storage::RemoveVolume),
     AskHa(ha::Ask),
-    MakeThinPool(nodes::MakeThinPool),
+    MakeThinPool(disks::MakeThinPool),
     /// Takes a while, then ends: well, or with a text. The lines go to the log first.
-    Wait { ms: u64, lines: Vec<String>, fails: Option<String> },
+    Wait {
+        ms: u64,
+        lines: Vec<String>,
+        fails: Option<String>,
+    },
 }
 
 impl Work {
@@ -67,7 +73,7 @@ impl Work {
             Work::Wait { ms, lines, fails } => {
                 if t.step == 0 {
                     t.log.append(lines);
-                    return Next::After(c.scaled(*ms));
+                    return Next::After(*ms);
                 }
                 fails.take().map_or(Next::Done, Next::Fail)
             }

@@ -6,22 +6,27 @@
 //! every request and a second with every poll.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use skyy_sim::proxmox::{ManualClock, Preset, Pve, PveOptions};
+use skyy_sim::{
+    Clock,
+    proxmox::{Preset, Pve, PveOptions},
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// 2026-11-23, the day of the recordings.
-const START_MS: u64 = 1_795_392_000_000;
+/// What a call takes, roughly as measured on the real stack.
+const CALL: Duration = Duration::from_millis(60);
 
 /// The folder of the recordings, or None with a line that says that they are skipped.
-pub fn golden_folder() -> Option<PathBuf> {
+pub(crate) fn golden_folder() -> Option<PathBuf> {
     let given = std::env::var_os("SKYY_CONTRACTS").map(PathBuf::from);
-    let root = given.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/contracts"));
+    let root =
+        given.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/contracts"));
     let folder = root.join("proxmox/golden");
     if folder.is_dir() {
         return Some(folder);
@@ -32,41 +37,41 @@ pub fn golden_folder() -> Option<PathBuf> {
 
 /// One line of a recording that did not agree.
 #[derive(Debug)]
-pub struct Difference {
-    pub seq: u64,
-    pub what: String,
+pub(crate) struct Difference {
+    pub(crate) seq: u64,
+    pub(crate) what: String,
 }
 
 /// What a replay came to.
 #[derive(Debug, Default)]
-pub struct Outcome {
-    pub agreed: Vec<u64>,
-    pub differed: Vec<Difference>,
-    pub skipped: usize,
+pub(crate) struct Outcome {
+    pub(crate) agreed: Vec<u64>,
+    pub(crate) differed: Vec<Difference>,
+    pub(crate) skipped: usize,
 }
 
 /// An HTTP answer.
 #[derive(Debug, Clone)]
-pub struct Answer {
-    pub status: u64,
-    pub reason: String,
-    pub content_type: String,
-    pub connection: String,
-    pub body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: u64,
+    pub(crate) reason: String,
+    pub(crate) content_type: String,
+    pub(crate) connection: String,
+    pub(crate) body: Value,
 }
 
 /// A simulated cluster, each node on a port of its own, and the clock that drives it.
-pub struct Lab {
-    pub pve: Arc<Pve>,
-    pub clock: Arc<ManualClock>,
+pub(crate) struct Lab {
+    pub(crate) pve: Arc<Pve>,
+    pub(crate) clock: Clock,
     ports: HashMap<String, u16>,
     first: String,
 }
 
 impl Lab {
-    pub async fn start(preset: Preset) -> Self {
-        let clock = Arc::new(ManualClock::at(START_MS));
-        let options = PveOptions { preset, clock: Arc::clone(&clock) as _, ..PveOptions::default() };
+    pub(crate) async fn start(preset: Preset) -> Self {
+        let clock = Clock::manual();
+        let options = PveOptions { clock: clock.clone(), ..PveOptions::new(preset) };
         let pve = Arc::new(Pve::new(options));
         let mut ports = HashMap::new();
         for node in pve.nodes() {
@@ -80,7 +85,7 @@ impl Lab {
     }
 
     /// Sends one request on a connection of its own.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         via: Option<&str>,
         verb: &str,
@@ -88,15 +93,14 @@ impl Lab {
         headers: &[(String, String)],
         body: Option<&[u8]>,
     ) -> Answer {
-        self.clock.advance(Duration::from_millis(3));
         let port = self.ports[via.unwrap_or(&self.first)];
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
         let mut head = format!("{verb} {target} HTTP/1.1\r\nHost: sim\r\nConnection: close\r\n");
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            let _ = write!(head, "{name}: {value}\r\n");
         }
         if let Some(body) = body {
-            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+            let _ = write!(head, "Content-Length: {}\r\n", body.len());
         }
         head.push_str("\r\n");
         stream.write_all(head.as_bytes()).await.expect("the head is sent");
@@ -127,7 +131,7 @@ fn parse_answer(raw: &[u8]) -> Answer {
 }
 
 /// One file's replay.
-pub struct Replay<'l> {
+pub(crate) struct Replay<'l> {
     lab: &'l Lab,
     secrets: HashMap<String, String>,
     answers: HashMap<u64, Value>,
@@ -135,14 +139,17 @@ pub struct Replay<'l> {
 }
 
 impl<'l> Replay<'l> {
-    pub fn new(lab: &'l Lab) -> Self {
+    pub(crate) fn new(lab: &'l Lab) -> Self {
         Self { lab, secrets: HashMap::new(), answers: HashMap::new(), tickets: HashMap::new() }
     }
 
     /// Replays a whole file; `before` may act on the cluster before a line.
-    pub async fn run(&mut self, text: &str, before: impl Fn(&Lab, u64)) -> Outcome {
-        let lines: Vec<Value> =
-            text.lines().filter(|l| !l.trim().is_empty()).map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    pub(crate) async fn run(&mut self, text: &str, before: impl Fn(&Lab, u64)) -> Outcome {
+        let lines: Vec<Value> = text
+            .lines()
+            .filter(|l| !l.trim().is_empty())
+            .map(|l| serde_json::from_str(l).expect("JSON"))
+            .collect();
         let mut outcome = Outcome::default();
         let mut at = 0;
         while at < lines.len() {
@@ -152,6 +159,7 @@ impl<'l> Replay<'l> {
                 end += 1;
             }
             let group = &lines[at..end];
+            self.lab.clock.advance(CALL);
             before(self.lab, seq(&group[0]));
             if group.len() > 1 {
                 self.together(group, &mut outcome).await;
@@ -183,7 +191,8 @@ impl<'l> Replay<'l> {
         for (line, answer) in group.iter().zip(&answers) {
             self.remember(line, answer);
         }
-        let mut want: Vec<u64> = group.iter().map(|l| l["response"]["status"].as_u64().unwrap_or(0)).collect();
+        let mut want: Vec<u64> =
+            group.iter().map(|l| l["response"]["status"].as_u64().unwrap_or(0)).collect();
         let mut got: Vec<u64> = answers.iter().map(|a| a.status).collect();
         // The recorded winner comes first, so what later lines ask for is its task.
         if let Some(winner) = answers.iter().find(|a| a.status == 200) {
@@ -254,7 +263,7 @@ impl<'l> Replay<'l> {
         let verbatim = path.starts_with("/api2") || path.starts_with("/foo");
         let mut target = if verbatim { path } else { format!("/api2/json{}", encode(&path)) };
         if let Some(query) = request["query"].as_object().filter(|q| !q.is_empty()) {
-            target.push_str(&format!("?{}", form(query)));
+            let _ = write!(target, "?{}", form(query));
         }
         let headers = self.headers(&request["headers"], index).await;
         let json_body = headers.iter().any(|(k, v)| k == "Content-Type" && v.contains("json"));
@@ -278,7 +287,8 @@ impl<'l> Replay<'l> {
         if let Some((start, rest)) = text.split_once("<from:") {
             let (reference, rest) = rest.split_once('>').unwrap_or_default();
             let (line, path) = reference.split_once(':').unwrap_or_default();
-            let mut found = line.parse().ok().and_then(|l: u64| self.answers.get(&l)).cloned().unwrap_or_default();
+            let mut found =
+                line.parse().ok().and_then(|l: u64| self.answers.get(&l)).cloned().unwrap_or_default();
             for step in path.split('.') {
                 found = found.get(step).cloned().unwrap_or_default();
             }
@@ -305,7 +315,11 @@ impl<'l> Replay<'l> {
     fn value(&self, value: &Value) -> Value {
         match value {
             Value::Object(object) => Value::Object(
-                object.iter().filter(|(_, v)| *v != "<any>").map(|(k, v)| (k.clone(), self.value(v))).collect(),
+                object
+                    .iter()
+                    .filter(|(_, v)| *v != "<any>")
+                    .map(|(k, v)| (k.clone(), self.value(v)))
+                    .collect(),
             ),
             Value::Array(items) => items.iter().map(|v| self.value(v)).collect(),
             Value::String(text) => json!(self.text(text)),
@@ -389,13 +403,13 @@ fn stable(line: &Value) -> bool {
 }
 
 /// URL encoding; a path keeps its slashes.
-pub fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let _ = write!(out, "%{byte:02X}");
         }
     }
     out
@@ -455,8 +469,8 @@ fn text_matches(want: &str, got: &str) -> bool {
 
 fn key_of(item: &Value) -> String {
     const NAMES: [&str; 14] = [
-        "id", "vmid", "upid", "name", "storage", "iface", "poolid", "userid", "roleid", "node", "volid", "path", "key",
-        "type",
+        "id", "vmid", "upid", "name", "storage", "iface", "poolid", "userid", "roleid", "node", "volid",
+        "path", "key", "type",
     ];
     match NAMES.iter().find_map(|n| item.get(n)) {
         Some(Value::String(text)) => text.clone(),
