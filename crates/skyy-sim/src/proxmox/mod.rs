@@ -74,8 +74,10 @@ pub enum Preset {
 pub struct PveOptions {
     /// What it starts with.
     pub preset: Preset,
-    /// Where the time comes from; a faster clock makes clones, starts, reboots and time limits faster.
-    pub clock: Clock,
+    /// How many times as fast as real time it lives: clones, starts, reboots, time limits.
+    pub speed: f64,
+    /// The time it lives by; the real clock at `speed` when none is given.
+    pub clock: Option<Clock>,
     /// Where all chance comes from: MAC addresses, UUIDs, token secrets.
     pub seed: u64,
     /// How often nodes tell each other about their guests, in milliseconds of the clock.
@@ -85,7 +87,7 @@ pub struct PveOptions {
 impl PveOptions {
     /// A preset on the real clock.
     pub fn new(preset: Preset) -> Self {
-        Self { preset, clock: Clock::real(1.0), seed: 0, broadcast_ms: 10_000 }
+        Self { preset, speed: 1.0, clock: None, seed: 0, broadcast_ms: 10_000 }
     }
 
     /// One standalone node pve1.
@@ -125,12 +127,14 @@ fn millis(clock: &Clock) -> u64 {
 impl Pve {
     /// A cluster in the state of the preset.
     pub fn new(options: PveOptions) -> Self {
+        let clock = options.clock.clone().unwrap_or_else(|| Clock::real(options.speed));
+        let empty = |name| preset::empty(&options, name, millis(&clock));
         let cluster = match options.preset {
-            Preset::Golden => preset::golden(&options),
-            Preset::GoldenCluster => preset::golden_cluster(&options),
-            Preset::Demo => preset_demo::demo(&options),
+            Preset::Golden => preset::golden(empty(None)),
+            Preset::GoldenCluster => preset::golden_cluster(empty(Some("lab"))),
+            Preset::Demo => preset_demo::demo(empty(Some("puma"))),
         };
-        Self { cluster: Mutex::new(cluster), clock: options.clock, ahead: AtomicU64::new(0) }
+        Self { cluster: Mutex::new(cluster), clock, ahead: AtomicU64::new(0) }
     }
 
     fn now(&self) -> u64 {

@@ -29,7 +29,7 @@ pub(crate) fn user(password: Option<&str>) -> User {
 }
 
 /// A cluster without nodes, with root@pam.
-pub(crate) fn empty(options: &PveOptions, name: Option<&str>) -> Cluster {
+pub(crate) fn empty(options: &PveOptions, name: Option<&str>, now: u64) -> Cluster {
     let users = BTreeMap::from([("root@pam".to_string(), user(Some(PASSWORD)))]);
     let mut cluster = Cluster {
         name: name.map(str::to_string),
@@ -52,7 +52,7 @@ pub(crate) fn empty(options: &PveOptions, name: Option<&str>) -> Cluster {
             agent_ms: 15_000,
             reboot_ms: 90_000,
         },
-        now: super::millis(&options.clock),
+        now,
         last_broadcast: 0,
         rng: options.seed,
         next_pid: 1000,
@@ -226,8 +226,7 @@ fn golden_pci() -> Vec<PciDevice> {
 const EVERYTHING: &str = "backup,images,import,iso,rootdir,snippets,vztmpl";
 
 /// One standalone node.
-pub(crate) fn golden(options: &PveOptions) -> Cluster {
-    let mut c = empty(options, None);
+pub(crate) fn golden(mut c: Cluster) -> Cluster {
     golden_host(&mut c, "pve1", 1);
     c.storages.insert("local".into(), local(EVERYTHING, GOLDEN_DISK));
     c.broadcast_now();
@@ -235,8 +234,7 @@ pub(crate) fn golden(options: &PveOptions) -> Cluster {
 }
 
 /// The cluster "lab".
-pub(crate) fn golden_cluster(options: &PveOptions) -> Cluster {
-    let mut c = empty(options, Some("lab"));
+pub(crate) fn golden_cluster(mut c: Cluster) -> Cluster {
     for id in 1..=3 {
         golden_host(&mut c, &format!("pve{id}"), id);
     }

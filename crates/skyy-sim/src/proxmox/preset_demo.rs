@@ -1,11 +1,10 @@
 //! The demo cluster "puma": eight hosts of different size, GPUs, local and shared storage, templates, and guests
 //! that belong to somebody else.
 
-use super::PveOptions;
 use super::apt::standard;
 use super::network::{NetState, bridge, card};
 use super::num::{self, GIB, TIB};
-use super::preset::{Host, add_host, conf, empty, local, user};
+use super::preset::{Host, add_host, conf, local, user};
 use super::state::{
     Acl, Cluster, Conf, Disk, Guest, GuestKind, Mapping, PciDevice, Run, Storage, Token, Volume,
 };
@@ -39,8 +38,7 @@ fn host_name(id: u32) -> String {
 }
 
 /// The demo cluster.
-pub(crate) fn demo(options: &PveOptions) -> Cluster {
-    let mut c = empty(options, Some("puma"));
+pub(crate) fn demo(mut c: Cluster) -> Cluster {
     for (id, (cpus, memory, gpus)) in (1..).zip(HOSTS) {
         host(&mut c, id, cpus, memory * GIB, gpus);
     }

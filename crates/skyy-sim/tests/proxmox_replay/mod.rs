@@ -71,7 +71,7 @@ pub(crate) struct Lab {
 impl Lab {
     pub(crate) async fn start(preset: Preset) -> Self {
         let clock = Clock::manual();
-        let options = PveOptions { clock: clock.clone(), ..PveOptions::new(preset) };
+        let options = PveOptions { clock: Some(clock.clone()), ..PveOptions::new(preset) };
         let pve = Arc::new(Pve::new(options));
         let mut ports = HashMap::new();
         for node in pve.nodes() {
