@@ -19,7 +19,7 @@ macro_rules! status {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub last_handled_reconcile_at: Option<String>,
 
-            $($(#[$field_meta])* #[serde(default, skip_serializing_if = "crate::status::is_default")] pub $field: $type,)*
+            $($(#[$field_meta])* #[serde(default, skip_serializing_if = "crate::status::Blank::is_blank")] pub $field: $type,)*
 
             /// What would be done, call by call, while the annotation `skyy.helloskyy.io/plan-only` is set.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -48,6 +48,25 @@ macro_rules! status {
 }
 pub(crate) use status;
 
-pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
+/// A value that says nothing, and is left out of a status. A number always says something: no guests are a fact.
+pub(crate) trait Blank {
+    fn is_blank(&self) -> bool;
+}
+
+impl<T> Blank for Option<T> {
+    fn is_blank(&self) -> bool {
+        self.is_none()
+    }
+}
+
+impl<T> Blank for Vec<T> {
+    fn is_blank(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl Blank for u32 {
+    fn is_blank(&self) -> bool {
+        false
+    }
 }

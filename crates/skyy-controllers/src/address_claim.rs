@@ -79,7 +79,6 @@ impl Kind for AddressClaims {
                     seen.rows, claim.spec.external
                 ))))
             }
-            (Goal::Absent, _) => Ok(None),
             (Goal::Present, None) => Err(Failure::waiting(
                 Reason::DependencyMissing,
                 format!("AddressPool {} does not exist", claim.spec.pool),
@@ -95,7 +94,7 @@ impl Kind for AddressClaims {
             (Goal::Present, Some(_)) if seen.ready < 4 => {
                 Ok(Some(Wait(format!("{} of 4 rows of {} are ready", seen.ready, claim.spec.external))))
             }
-            (Goal::Present, Some(_)) => Ok(None),
+            (Goal::Absent, _) | (Goal::Present, Some(_)) => Ok(None),
         }
     }
 

@@ -210,11 +210,15 @@ impl Kind for AddressPools {
 }
 
 /// The four rows of one address.
-struct Rows {
-    vip: VirtualIpSpec,
-    nat: NatMappingSpec,
-    dhcp: DhcpReservationSpec,
-    rule: FirewallRuleSpec,
+pub struct Rows {
+    /// The address outside, on the firewall.
+    pub vip: VirtualIpSpec,
+    /// From the address outside to the one inside.
+    pub nat: NatMappingSpec,
+    /// The address inside, for the machine with its MAC.
+    pub dhcp: DhcpReservationSpec,
+    /// What may come in.
+    pub rule: FirewallRuleSpec,
 }
 
 impl AddressPools {
@@ -238,25 +242,9 @@ impl AddressPools {
             }
         };
         seen.wanted = wanted.len() * 4;
-        self.one_kind(
-            pool,
-            &wanted,
-            &self.virtual_ips,
-            |rows| &rows.vip,
-            VirtualIp::new,
-            Write::Vip,
-            &mut seen,
-        );
-        self.one_kind(
-            pool,
-            &wanted,
-            &self.nat_mappings,
-            |rows| &rows.nat,
-            NatMapping::new,
-            Write::Nat,
-            &mut seen,
-        );
-        self.one_kind(
+        one_kind(pool, &wanted, &self.virtual_ips, |rows| &rows.vip, VirtualIp::new, Write::Vip, &mut seen);
+        one_kind(pool, &wanted, &self.nat_mappings, |rows| &rows.nat, NatMapping::new, Write::Nat, &mut seen);
+        one_kind(
             pool,
             &wanted,
             &self.dhcp_reservations,
@@ -265,7 +253,7 @@ impl AddressPools {
             Write::Dhcp,
             &mut seen,
         );
-        self.one_kind(
+        one_kind(
             pool,
             &wanted,
             &self.firewall_rules,
@@ -275,71 +263,6 @@ impl AddressPools {
             &mut seen,
         );
         seen
-    }
-
-    #[allow(clippy::too_many_arguments)] // one place for four kinds; a struct would only give the list another name
-    fn one_kind<K>(
-        &self,
-        pool: &AddressPool,
-        wanted: &BTreeMap<String, (String, Rows)>,
-        lookup: &Lookup<K>,
-        spec_of: impl Fn(&Rows) -> &K::Spec,
-        new: impl Fn(&str, K::Spec) -> K,
-        write: impl Fn(Change<K>) -> Write,
-        seen: &mut Seen,
-    ) where
-        K: Object + HasSpec<Spec: Clone + PartialEq> + Resource<Scope = NamespaceResourceScope>,
-        K::Status: Reported,
-    {
-        let pool_name = pool.name_any();
-        for (name, (address, rows)) in wanted {
-            let spec = spec_of(rows);
-            let Some(existing) = lookup.get(Some(&pool.spec.namespace), name) else {
-                let mut object = new(name, spec.clone());
-                *object.meta_mut() = metadata(pool, name, address);
-                seen.writes.push(write(Change::Create(Box::new(object))));
-                continue;
-            };
-            if existing.labels().get(POOL_LABEL) != Some(&pool_name) {
-                seen.conflict.get_or_insert_with(|| {
-                    format!(
-                        "{} {}/{name} exists and was not made by this pool; rename it, or give it the label {POOL_LABEL}={pool_name}",
-                        K::kind(&()),
-                        pool.spec.namespace
-                    )
-                });
-            } else if existing.meta().deletion_timestamp.is_some() {
-                // It comes back once it is gone.
-                seen.leaving += 1;
-            } else if existing.spec() != spec {
-                let mut object = new(name, spec.clone());
-                *object.meta_mut() = metadata(pool, name, address);
-                seen.writes.push(write(Change::Update(Box::new(object))));
-            } else {
-                let conditions =
-                    existing.status().map(|status| status.conditions().to_vec()).unwrap_or_default();
-                if is_ready(&conditions, existing.meta().generation) {
-                    seen.ready += 1;
-                } else if let (None, Some(condition)) = (&seen.trouble, find(&conditions, READY)) {
-                    seen.trouble = Some(format!("{} {name}: {}", K::kind(&()), condition.message));
-                }
-            }
-        }
-        for existing in lookup.all() {
-            let ours = existing.labels().get(POOL_LABEL) == Some(&pool_name)
-                && existing.namespace().as_deref() == Some(&pool.spec.namespace);
-            if !ours || wanted.contains_key(&existing.name_any()) {
-                continue;
-            }
-            seen.leaving += 1;
-            if existing.meta().deletion_timestamp.is_none() {
-                seen.writes.push(write(Change::Delete {
-                    namespace: pool.spec.namespace.clone(),
-                    name: existing.name_any(),
-                    uid: existing.uid().unwrap_or_default(),
-                }));
-            }
-        }
     }
 
     async fn write(&self, write: Write) -> Result<(), Failure> {
@@ -400,8 +323,71 @@ impl AddressPools {
     }
 }
 
-/// The rows that should be, by the name of their objects.
-fn wanted(
+#[allow(clippy::too_many_arguments)] // one place for four kinds; a struct would only give the list another name
+fn one_kind<K>(
+    pool: &AddressPool,
+    wanted: &BTreeMap<String, (String, Rows)>,
+    lookup: &Lookup<K>,
+    spec_of: impl Fn(&Rows) -> &K::Spec,
+    new: impl Fn(&str, K::Spec) -> K,
+    write: impl Fn(Change<K>) -> Write,
+    seen: &mut Seen,
+) where
+    K: Object + HasSpec<Spec: Clone + PartialEq> + Resource<Scope = NamespaceResourceScope>,
+    K::Status: Reported,
+{
+    let pool_name = pool.name_any();
+    for (name, (address, rows)) in wanted {
+        let spec = spec_of(rows);
+        let Some(existing) = lookup.get(Some(&pool.spec.namespace), name) else {
+            let mut object = new(name, spec.clone());
+            *object.meta_mut() = metadata(pool, name, address);
+            seen.writes.push(write(Change::Create(Box::new(object))));
+            continue;
+        };
+        if existing.labels().get(POOL_LABEL) != Some(&pool_name) {
+            seen.conflict.get_or_insert_with(|| {
+                format!(
+                    "{} {}/{name} exists and was not made by this pool; rename it, or give it the label {POOL_LABEL}={pool_name}",
+                    K::kind(&()),
+                    pool.spec.namespace
+                )
+            });
+        } else if existing.meta().deletion_timestamp.is_some() {
+            // It comes back once it is gone.
+            seen.leaving += 1;
+        } else if existing.spec() != spec {
+            let mut object = new(name, spec.clone());
+            *object.meta_mut() = metadata(pool, name, address);
+            seen.writes.push(write(Change::Update(Box::new(object))));
+        } else {
+            let conditions = existing.status().map(|status| status.conditions().to_vec()).unwrap_or_default();
+            if is_ready(&conditions, existing.meta().generation) {
+                seen.ready += 1;
+            } else if let (None, Some(condition)) = (&seen.trouble, find(&conditions, READY)) {
+                seen.trouble = Some(format!("{} {name}: {}", K::kind(&()), condition.message));
+            }
+        }
+    }
+    for existing in lookup.all() {
+        let ours = existing.labels().get(POOL_LABEL) == Some(&pool_name)
+            && existing.namespace().as_deref() == Some(&pool.spec.namespace);
+        if !ours || wanted.contains_key(&existing.name_any()) {
+            continue;
+        }
+        seen.leaving += 1;
+        if existing.meta().deletion_timestamp.is_none() {
+            seen.writes.push(write(Change::Delete {
+                namespace: pool.spec.namespace.clone(),
+                name: existing.name_any(),
+                uid: existing.uid().unwrap_or_default(),
+            }));
+        }
+    }
+}
+
+/// The rows that should be, by the name of their objects, each with its address as it stands in names.
+pub fn wanted(
     pool: &AddressPool,
     goal: Goal,
     claimed: &BTreeSet<IpAddr>,
@@ -494,7 +480,8 @@ fn rows_of(pool: &AddressPool, external: IpAddr, internal: IpAddr, mac: Mac) -> 
     }
 }
 
-fn metadata(pool: &AddressPool, name: &str, address: &str) -> ObjectMeta {
+/// What the objects of an address's rows carry besides their specs.
+pub fn metadata(pool: &AddressPool, name: &str, address: &str) -> ObjectMeta {
     ObjectMeta {
         name: Some(name.into()),
         namespace: Some(pool.spec.namespace.clone()),

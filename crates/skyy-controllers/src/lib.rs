@@ -119,7 +119,7 @@ pub async fn run(
         },
     };
     // Secrets are watched before anything that reads them exists; the hubs hear of changes through this slot.
-    let listeners: Arc<OnceLock<(Arc<Firewalls>, Arc<Clusters>, Arc<Cephs>)>> = Arc::default();
+    let listeners: Arc<OnceLock<AllHubs>> = Arc::default();
     let slot = listeners.clone();
     let secrets = Secrets::new(client.clone(), move |namespace, name| {
         if let Some((firewalls, clusters, cephs)) = slot.get() {
@@ -289,6 +289,9 @@ pub async fn run(
     cephs.finished().await;
     Ok(())
 }
+
+/// The hubs of every product.
+type AllHubs = (Arc<Firewalls>, Arc<Clusters>, Arc<Cephs>);
 
 /// What the four kinds of row share.
 struct World {

@@ -118,8 +118,11 @@ async fn serve(run: Run) -> anyhow::Result<()> {
     let config = Config::infer()
         .await
         .context("no Kubernetes API server is configured: set KUBECONFIG, or run in a cluster")?;
-    let client = Client::try_from(config.clone())
-        .context("cannot use the configuration of the Kubernetes API server")?;
+    // The driver has a back-off of its own, which says in a condition why it waits; a hidden one below it would hang.
+    let mut patient = config.clone();
+    patient.default_retry = false;
+    let client =
+        Client::try_from(patient).context("cannot use the configuration of the Kubernetes API server")?;
     let identity = run.identity.clone().unwrap_or_else(default_identity);
 
     let mut lost = None;

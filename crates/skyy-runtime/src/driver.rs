@@ -40,7 +40,7 @@ use crate::{
     metrics::Metrics,
     scope::ApiScope,
     status::{self, Outcome},
-    watch::{Lookup, SetAside, Wake, Waker, readable},
+    watch::{Listed, Lookup, SetAside, Wake, Waker, readable},
 };
 
 /// How often one pass may act and look again.
@@ -124,6 +124,8 @@ pub type Hook<O> = Box<dyn Fn(&O) + Send + Sync>;
 
 /// The controller of one kind, before it runs.
 pub struct Controller<O: crate::kind::Object> {
+    told: Listed,
+    listed: tokio::sync::watch::Receiver<bool>,
     reader: reflector::Store<O>,
     writer: reflector::store::Writer<O>,
     waker: Waker,
@@ -135,7 +137,8 @@ impl<O: crate::kind::Object> Default for Controller<O> {
     fn default() -> Self {
         let (reader, writer) = reflector::store();
         let (waker, woken) = Waker::new();
-        Self { reader, writer, waker, woken, hooks: Vec::new() }
+        let (told, listed) = Listed::new();
+        Self { told, listed, reader, writer, waker, woken, hooks: Vec::new() }
     }
 }
 
@@ -147,7 +150,7 @@ impl<O: crate::kind::Object> Controller<O> {
 
     /// What the watch knows.
     pub fn lookup(&self) -> Lookup<O> {
-        Lookup::new(self.reader.clone())
+        Lookup::new(self.reader.clone(), self.listed.clone())
     }
 
     /// Calls back for each object that changed or went.
@@ -157,29 +160,44 @@ impl<O: crate::kind::Object> Controller<O> {
 
     /// Runs until told to stop; passes that have begun are finished.
     pub async fn run<K: Kind<Object = O>>(self, kind: K, runtime: Runtime, stop: CancellationToken) {
-        let Self { reader, writer, waker: _, woken, hooks } = self;
+        let Self { told, listed: _, reader, writer, waker: _, woken, hooks } = self;
         let api: Api<DeserializeGuard<O>> = Api::all(runtime.client.clone());
         let set_aside = SetAside::new(runtime.client.clone(), runtime.metrics.clone(), K::NAME);
         let context = Arc::new(Context {
             kind,
             runtime: runtime.clone(),
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_mins(5)),
+            current: Some(reader.clone()),
         });
         let gone = context.clone();
+        let store = reader.clone();
+        let mut before: Vec<Arc<O>> = Vec::new();
         let stream = readable::<O>(api, set_aside)
             .reflect(writer) // before the filter, or the store misses what the filter drops
             .inspect(move |event| {
                 use kube::runtime::watcher::Event;
-                let Ok(Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) = event
-                else {
-                    return;
-                };
-                for hook in &hooks {
-                    hook(object);
-                }
-                if let Ok(Event::Delete(object)) = event {
-                    gone.backoff.forget(&object.uid().unwrap_or_default());
-                    gone.kind.forget(object);
+                told.hear(event);
+                match event {
+                    // A watch that broke may have missed a deletion: what stood in the store before a new full list, and
+                    // does not after it, is gone.
+                    Ok(Event::Init) => before = store.state(),
+                    Ok(Event::InitDone) => {
+                        for object in before.drain(..) {
+                            let now = store.get(&Wake::of(&*object).object_ref());
+                            if now.is_none_or(|now| now.uid() != object.uid()) {
+                                tell(&hooks, &object);
+                                gone.forget(&object);
+                            }
+                        }
+                    }
+                    Ok(Event::Apply(object) | Event::InitApply(object)) => {
+                        tell(&hooks, object);
+                    }
+                    Ok(Event::Delete(object)) => {
+                        tell(&hooks, object);
+                        gone.forget(object);
+                    }
+                    Err(_) => {}
                 }
             })
             .applied_objects()
@@ -204,17 +222,36 @@ impl<O: crate::kind::Object> Controller<O> {
     }
 }
 
+fn tell<O>(hooks: &[Hook<O>], object: &O) {
+    for hook in hooks {
+        hook(object);
+    }
+}
+
 /// What the passes over one kind share.
-pub struct Context<K> {
+pub struct Context<K: Kind> {
     kind: K,
     runtime: Runtime,
     backoff: Backoff,
+    current: Option<reflector::Store<K::Object>>,
 }
 
 impl<K: Kind> Context<K> {
+    fn forget(&self, object: &K::Object) {
+        self.backoff.forget(&object.uid().unwrap_or_default());
+        self.kind.forget(object);
+    }
+
+    /// The object as the watch knows it now, which may be newer than the one that the pass began with.
+    fn now(&self, object: &Arc<K::Object>) -> Arc<K::Object> {
+        let known = self.current.as_ref().and_then(|store| store.get(&Wake::of(&**object).object_ref()));
+        known.filter(|known| known.uid() == object.uid()).unwrap_or_else(|| object.clone())
+    }
+
     /// For tests that drive single passes.
     pub fn new(kind: K, runtime: Runtime) -> Self {
-        Self { kind, runtime, backoff: Backoff::new(Duration::from_secs(1), Duration::from_mins(5)) }
+        let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(5));
+        Self { kind, runtime, backoff, current: None }
     }
 }
 
@@ -275,16 +312,16 @@ async fn pass<K: Kind>(
         Pass::of(Outcome::Paused)
     } else {
         if !deleting && !finalizer::present(&*object) {
-            object = Arc::new(finalizer::add(&api, &*object).await?);
+            object = Arc::new(timed(finalizer::add(&api, &*object)).await?);
         }
-        bounded(runtime.limit, look(&ctx.kind, &object, goal)).await
+        bounded(runtime.limit, look(ctx, &object, goal)).await
     };
 
     if goal == Goal::Absent && matches!(pass.outcome, Outcome::Settled(..)) {
         for note in &pass.notes {
             runtime.events.publish(K::NAME, &*object, note).await;
         }
-        finalizer::remove(&api, &*object).await?;
+        timed(finalizer::remove(&api, &*object)).await?;
         ctx.backoff.forget(&object.uid().unwrap_or_default());
         return Ok(("gone", Action::await_change()));
     }
@@ -293,7 +330,8 @@ async fn pass<K: Kind>(
 }
 
 /// Observe, plan, apply; and again while the kind asks for it.
-async fn look<K: Kind>(kind: &K, object: &Arc<K::Object>, goal: Goal) -> Pass<K::Object> {
+async fn look<K: Kind>(ctx: &Context<K>, object: &Arc<K::Object>, goal: Goal) -> Pass<K::Object> {
+    let kind = &ctx.kind;
     let mode = if annotated(&**object, PLAN_ONLY_ANNOTATION) { Mode::PlanOnly } else { Mode::Act };
     let mut notes = Vec::new();
     for _ in 0..ROUNDS {
@@ -315,7 +353,13 @@ async fn look<K: Kind>(kind: &K, object: &Arc<K::Object>, goal: Goal) -> Pass<K:
             Ok(Some(plan)) => plan,
         };
         let lines = plan.to_string();
-        if mode == Mode::PlanOnly {
+        // A person may have held it back since the pass began: that counts at the moment of the side effect.
+        let now = ctx.now(object);
+        if annotated(&*now, PAUSED_ANNOTATION) {
+            kind.hold(object);
+            return Pass { notes, ..Pass::of(Outcome::Paused) };
+        }
+        if mode == Mode::PlanOnly || annotated(&*now, PLAN_ONLY_ANNOTATION) {
             return with(Outcome::Planned(lines.lines().map(str::to_owned).collect()));
         }
         tracing::debug!(plan = lines, "acting");
@@ -379,10 +423,14 @@ async fn report<K: Kind>(
     if object.status() == Some(&new) {
         return Ok(());
     }
-    match status::write(api, &**object, &new).await {
+    match timed_kube(status::write(api, &**object, &new)).await? {
         Ok(()) => runtime.metrics.status_written(K::NAME),
         // It went while we looked.
         Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
+        // The object is newer than the one we looked at: what we know is old, and the next pass knows better.
+        Err(kube::Error::Api(status)) if status.is_conflict() => {
+            return Err(Failure::transient(Reason::ApiServerError, STALE).not_before(None));
+        }
         Err(error) => return Err(error.into()),
     }
     let old = object.status().map(|status| status.conditions().to_vec()).unwrap_or_default();
@@ -410,9 +458,33 @@ fn finish<K: Kind>(
     Ok((word, action))
 }
 
+/// What a pass says that began with an object which has changed since.
+const STALE: &str = "the object changed while it was looked at; looking again";
+
+/// How long a call to the API server may take.
+const API_LIMIT: Duration = Duration::from_secs(30);
+
+/// The outer error is that the API server did not answer at all.
+async fn timed_kube<T>(
+    call: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<Result<T, kube::Error>, Failure> {
+    tokio::time::timeout(API_LIMIT, call).await.map_err(|_| {
+        let message = format!("the Kubernetes API server did not answer within {} s", API_LIMIT.as_secs());
+        Failure::transient(Reason::ApiServerError, message)
+    })
+}
+
+async fn timed<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failure> {
+    timed_kube(call).await?.map_err(Failure::from)
+}
+
 /// When to come back after a failure.
 pub fn error_policy<K: Kind>(object: Arc<K::Object>, failure: &Failure, ctx: Arc<Context<K>>) -> Action {
     let uid = object.uid().unwrap_or_default();
+    if failure.message == STALE {
+        // Nothing failed; the watch needs a moment.
+        return Action::requeue(jittered(Duration::from_millis(300)));
+    }
     let wait = match failure.class {
         Class::Transient => ctx.backoff.next(&uid),
         Class::Waiting => jittered(WAITING),

@@ -14,6 +14,8 @@ use crate::{
 
 /// What may stand in an event.
 const LONGEST_NOTE: usize = 1000;
+/// How long an event may hold up the work that it tells of.
+const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Writes events under the operator's name.
 #[derive(Clone)]
@@ -40,9 +42,11 @@ impl Events {
             action: "Reconcile".into(),
             secondary: None,
         };
-        match self.recorder.publish(&event, &object.object_ref(&())).await {
-            Ok(()) => self.metrics.event_written(kind),
-            Err(error) => tracing::warn!(%error, "event not published"),
+        match tokio::time::timeout(LONGEST_WAIT, self.recorder.publish(&event, &object.object_ref(&()))).await
+        {
+            Ok(Ok(())) => self.metrics.event_written(kind),
+            Ok(Err(error)) => tracing::warn!(%error, "event not published"),
+            Err(_) => tracing::warn!("event not published: the API server did not answer"),
         }
     }
 }
@@ -51,12 +55,15 @@ impl Events {
 pub fn of_change(old: &[Condition], new: &[Condition]) -> Option<Note> {
     let now = find(new, READY)?;
     let before = find(old, READY);
+    let quiet = |reason: &str| matches!(reason, "Progressing" | "Deleting");
     let worth = match before {
+        // The end of work is told by the status; the end of trouble is an event.
+        Some(before) if now.status == "True" => before.status != "True" && !quiet(&before.reason),
         Some(before) => before.status != now.status || before.reason != now.reason,
         None => now.status != "True",
     };
     // Progress is told by the status; only trouble and its end are events.
-    let quiet = matches!(now.reason.as_str(), "Progressing" | "Deleting");
+    let quiet = quiet(&now.reason);
     (worth && !quiet).then(|| Note {
         warning: now.status == "False" && now.reason != "PlanOnly",
         reason: now.reason.clone().into(),

@@ -1,6 +1,9 @@
 //! Who writes: one replica holds a Lease, the others stand by.
 
-use kube::{Client, Config};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{Api, Client, Config};
 use kube_lease_manager::{LeaseManagerBuilder, LeaseManagerError};
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -32,6 +35,7 @@ pub async fn campaign(
     config.default_retry = false;
     let client = Client::try_from(config).map_err(|error| LeaseError(error.to_string()))?;
     let grace = (settings.seconds / 3).max(1);
+    let lease: Api<Lease> = Api::namespaced(client.clone(), &settings.namespace);
     let manager = LeaseManagerBuilder::new(client, &settings.name)
         .with_namespace(&settings.namespace)
         .with_identity(&settings.identity)
@@ -42,6 +46,7 @@ pub async fn campaign(
         .await
         .map_err(|error| LeaseError(error.to_string()))?;
     let (leading, task) = manager.watch().await;
+    let leading = watched(leading, lease, settings);
     let task = tokio::spawn(async move {
         match task.await {
             Ok(Ok(_)) => Ok(()),
@@ -50,4 +55,58 @@ pub async fn campaign(
         }
     });
     Ok((leading, task))
+}
+
+/// Whether this replica leads *and has lately seen* that it does.
+///
+/// A holder that cannot reach the API server does not hear that another one took the Lease. It must take it as lost before
+/// anybody else can have it: when it has not seen itself as the holder for as long as the Lease is good.
+fn watched(
+    mut leading: watch::Receiver<bool>,
+    lease: Api<Lease>,
+    settings: &LeaseSettings,
+) -> watch::Receiver<bool> {
+    let (sender, receiver) = watch::channel(false);
+    let settings = settings.clone();
+    let pause = Duration::from_millis(settings.seconds * 1000 / 4);
+    let good_for = Duration::from_secs(settings.seconds);
+    tokio::spawn(async move {
+        let mut confirmed = Instant::now();
+        loop {
+            tokio::select! {
+                () = sender.closed() => return,
+                changed = leading.changed() => {
+                    if changed.is_err() {
+                        sender.send_replace(false);
+                        return;
+                    }
+                    confirmed = Instant::now();
+                }
+                () = tokio::time::sleep(pause) => {}
+            }
+            if !*leading.borrow_and_update() {
+                sender.send_replace(false);
+                continue;
+            }
+            let asked = Instant::now();
+            let seen = tokio::time::timeout(pause, lease.get(&settings.name)).await;
+            let ours = match &seen {
+                Ok(Ok(lease)) => {
+                    let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
+                    Some(holder == Some(settings.identity.as_str()))
+                }
+                Ok(Err(_)) | Err(_) => None,
+            };
+            match ours {
+                Some(true) => confirmed = asked,
+                Some(false) => {
+                    sender.send_replace(false);
+                    continue;
+                }
+                None => tracing::warn!("the Lease cannot be read; it counts as lost when that lasts"),
+            }
+            sender.send_replace(confirmed.elapsed() < good_for);
+        }
+    });
+    receiver
 }

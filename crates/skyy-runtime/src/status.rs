@@ -130,15 +130,22 @@ pub async fn write<K: Object>(api: &Api<K>, object: &K, status: &StatusOf<K>) ->
         status: &'a S,
     }
     #[derive(Debug, Serialize)]
+    #[serde(rename_all = "camelCase")]
     struct Meta<'a> {
         // An object of the same name, made after this one went, must not get this one's status.
         #[serde(skip_serializing_if = "Option::is_none")]
         uid: Option<&'a str>,
+        // Nor may a pass that began with an older version write over what a later one told.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        resource_version: Option<&'a str>,
     }
     let body = Body {
         api_version: <K as Resource>::api_version(&()),
         kind: <K as Resource>::kind(&()),
-        metadata: Meta { uid: object.meta().uid.as_deref() },
+        metadata: Meta {
+            uid: object.meta().uid.as_deref(),
+            resource_version: object.meta().resource_version.as_deref(),
+        },
         status,
     };
     let params = PatchParams::apply(FIELD_MANAGER).force();

@@ -62,27 +62,48 @@ impl Waker {
 
 /// What the watch knows of a kind's objects.
 #[derive(Clone, Debug)]
-pub struct Lookup<K: Resource<DynamicType = ()> + 'static>(Store<K>);
+pub struct Lookup<K: Resource<DynamicType = ()> + 'static> {
+    store: Store<K>,
+    listed: tokio::sync::watch::Receiver<bool>,
+}
+
+/// Tells that the first list is in. The store's own signal wakes one waiter only, and there are several.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed(tokio::sync::watch::Sender<bool>);
+
+impl Listed {
+    pub(crate) fn new() -> (Self, tokio::sync::watch::Receiver<bool>) {
+        let (sender, receiver) = tokio::sync::watch::channel(false);
+        (Self(sender), receiver)
+    }
+
+    /// Hears an event of the watch, after the store has.
+    pub(crate) fn hear<K>(&self, event: &Result<Event<K>, watcher::Error>) {
+        if matches!(event, Ok(Event::InitDone)) {
+            self.0.send_replace(true);
+        }
+    }
+}
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Lookup<K> {
-    pub(crate) fn new(store: Store<K>) -> Self {
-        Self(store)
+    pub(crate) fn new(store: Store<K>, listed: tokio::sync::watch::Receiver<bool>) -> Self {
+        Self { store, listed }
     }
 
     /// The object, where the watch has seen it.
     pub fn get(&self, namespace: Option<&str>, name: &str) -> Option<std::sync::Arc<K>> {
         let wake = Wake { namespace: namespace.map(Into::into), name: name.into() };
-        self.0.get(&wake.object_ref())
+        self.store.get(&wake.object_ref())
     }
 
     /// All objects.
     pub fn all(&self) -> Vec<std::sync::Arc<K>> {
-        self.0.state()
+        self.store.state()
     }
 
     /// Waits until the first list is in. False when the watch has ended.
     pub async fn ready(&self) -> bool {
-        self.0.wait_until_ready().await.is_ok()
+        self.listed.clone().wait_for(|listed| *listed).await.is_ok()
     }
 }
 
@@ -98,17 +119,19 @@ where
         + 'static,
 {
     let (reader, writer) = reflector::store();
+    let (told, listed) = Listed::new();
     let work = async move {
         let events = watcher::watcher(api, watcher::Config::default()).default_backoff().reflect(writer);
         events
             .for_each(async |event| {
+                told.hear(&event);
                 if let Err(error) = event {
                     tracing::warn!(%error, kind = %K::kind(&()), "watch");
                 }
             })
             .await;
     };
-    (Lookup(reader), work)
+    (Lookup::new(reader, listed), work)
 }
 
 /// Tells of every object that this version cannot read, once a generation, in its status.

@@ -8,6 +8,7 @@ use skyy_sim::{
     Certificate, Clock, Product, Running, Sim, StateFile,
     ceph::{CephMgr, CephOptions, Release},
     pfsense::{Options, Pfsense},
+    proxmox::{Pve, PveOptions},
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -85,9 +86,6 @@ async fn run(args: Args) -> anyhow::Result<()> {
             "nothing to simulate; give --pfsense, --proxmox or --ceph, for instance --pfsense 127.0.0.1:8443"
         );
     }
-    if args.proxmox.is_some() {
-        bail!("--proxmox is not built yet; leave it out");
-    }
     // Before listening: a signal that comes at once must not find the default handler.
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let state = args.state.as_deref().map(StateFile::open).transpose()?;
@@ -95,6 +93,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let carry = Carry { seed: args.seed, state: state.clone(), certificate };
     let pfsense = match &args.pfsense {
         Some(addr) => Some(carry.start("pfsense", addr, Pfsense::new(pfsense_options(&args))).await?),
+        None => None,
+    };
+    let proxmox = match &args.proxmox {
+        Some(addr) => Some(carry.start("proxmox", addr, Pve::new(proxmox_options(&args))).await?),
         None => None,
     };
     let ceph = match &args.ceph {
@@ -112,6 +114,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
     }
     if let Some(pfsense) = pfsense {
         pfsense.stop().await;
+    }
+    if let Some(proxmox) = proxmox {
+        proxmox.stop().await;
     }
     if let Some(ceph) = ceph {
         ceph.stop().await;
@@ -140,6 +145,14 @@ fn pfsense_options(args: &Args) -> Options {
         reload,
         ..preset
     }
+}
+
+fn proxmox_options(args: &Args) -> PveOptions {
+    let preset = match args.preset {
+        Preset::Golden => skyy_sim::proxmox::Preset::Golden,
+        Preset::Demo => skyy_sim::proxmox::Preset::Demo,
+    };
+    PveOptions { preset, speed: args.speed, seed: args.seed, ..PveOptions::default() }
 }
 
 fn ceph_options(args: &Args) -> CephOptions {

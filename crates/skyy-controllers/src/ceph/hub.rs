@@ -209,8 +209,7 @@ impl Reader {
                 () = tokio::time::sleep(wait) => {}
             }
             let settings = lock(&self.hub.settings).clone();
-            let interval: Duration =
-                settings.spec.interval.clone().try_into().unwrap_or(Duration::from_secs(30));
+            let interval = Duration::from(settings.spec.interval);
             if settings.paused {
                 wait = interval;
                 continue;
@@ -235,7 +234,7 @@ impl Reader {
                     jittered(wait).max(failure.retry_after.unwrap_or_default())
                 }
             };
-            let before = std::mem::replace(&mut *lock(&self.hub.view), Some(seen.clone()));
+            let before = lock(&self.hub.view).replace(seen.clone());
             self.wakers.cluster.wake(Wake { namespace: None, name: self.hub.name.clone() });
             let same = matches!((&before, &seen), (Some(Ok(before)), Ok(now)) if before.pools == now.pools)
                 || matches!((&before, &seen), (Some(Err(before)), Err(now)) if before == now);

@@ -452,10 +452,9 @@ fn settle_phase(view: &mut GuestView) {
         (Sight::Ours(guest), GuestGoal::Running) => match &view.spec {
             Ok(spec) => match plan_guest(spec, &view.sight, view.goal) {
                 Ok(Some(Step::Start)) => GuestPhase::Starting,
-                Ok(Some(_)) => GuestPhase::Configuring,
                 // A change that waits for a restart does not make a running guest less of one.
                 Ok(None) | Err(_) if guest.running => GuestPhase::Running,
-                Ok(None) | Err(_) => GuestPhase::Configuring,
+                Ok(_) | Err(_) => GuestPhase::Configuring,
             },
             Err(_) if guest.running => GuestPhase::Running,
             Err(_) => GuestPhase::Configuring,

@@ -365,7 +365,7 @@ fn selector(deployment: &Deployment) -> Result<Selector, Failure> {
 fn free_name(deployment: &Deployment, records: &[Record]) -> String {
     let name = deployment.name_any();
     let taken: BTreeSet<u32> = records.iter().map(|record| ordinal(&record.name)).collect();
-    let free = (0..).find(|n| !taken.contains(n)).unwrap_or(0);
+    let free = (0..=u32::MAX).find(|n| !taken.contains(n)).unwrap_or(0);
     format!("{name}-{free}")
 }
 

@@ -273,8 +273,7 @@ impl Worker {
                 () = tokio::time::sleep(wait) => {}
             }
             let settings = lock(&self.hub.settings).clone();
-            let interval: Duration =
-                settings.spec.interval.clone().try_into().unwrap_or(Duration::from_mins(1));
+            let interval = Duration::from(settings.spec.interval);
             if settings.paused {
                 wait = interval;
                 continue;
@@ -335,7 +334,9 @@ impl Worker {
             (board.asks(), board.withdrawals())
         };
         if settings.plan_only {
-            asks.iter_mut().for_each(|ask| ask.held = true);
+            for ask in &mut asks {
+                ask.held = true;
+            }
         }
         let first = plan(&asks, &observed, &policy);
         if first.steps.is_empty() {
@@ -497,7 +498,7 @@ impl Worker {
         for ask in asks {
             match plan.verdicts.get(&ask.owner) {
                 Some(Verdict::Change { steps, .. }) if !steps.is_empty() => {
-                    self.tell(ask, Err(failure.clone()))
+                    self.tell(ask, Err(failure.clone()));
                 }
                 Some(verdict) => self.tell(ask, Ok(verdict.clone())),
                 None => {}

@@ -104,6 +104,11 @@ impl Kind for ProxmoxHostKind {
                 format!("{node} is offline; what runs there is unknown, not gone"),
             ));
         }
+        if let (Some(hub), Some(details)) = (&seen.hub, inventory.nodes.get(&node))
+            && hub.is_outdated(&node, details.taken)
+        {
+            return Ok(Some(Plan::Wait(format!("{node} was changed; reading it again"))));
+        }
         if !inventory.nodes.contains_key(&node) {
             return Ok(Some(Plan::Wait(format!("read {node} for the first time"))));
         }
@@ -125,7 +130,7 @@ impl Kind for ProxmoxHostKind {
 
     async fn apply(&self, host: &Arc<ProxmoxHost>, seen: &Seen, plan: Plan) -> Result<Progress, Failure> {
         let (plan, hub) = match (plan, &seen.hub) {
-            (Plan::Wait(what), _) => return Ok(Progress::working(what, Duration::from_secs(10))),
+            (Plan::Wait(what), _) => return Ok(Progress::working(what, Duration::from_secs(2))),
             (Plan::Act(_), None) => return Ok(Progress::Again),
             (Plan::Act(plan), Some(hub)) => (plan, hub),
         };

@@ -62,7 +62,7 @@ pub struct ClusterHub {
     configs: Mutex<BTreeMap<u32, (Instant, Arc<GuestConfig>)>>,
     interest: Mutex<BTreeMap<u32, Wake>>,
     records: Mutex<BTreeMap<String, Vec<Record>>>,
-    stale: Mutex<std::collections::BTreeSet<String>>,
+    stale: Mutex<BTreeMap<String, Instant>>,
     reservations: Mutex<BTreeMap<u32, Reservation>>,
     /// Held while somebody chooses ids and hosts: two at once would choose the same.
     pub placing: tokio::sync::Mutex<()>,
@@ -139,8 +139,13 @@ impl ClusterHub {
 
     /// A node's details are not what they were: read them with the next look.
     pub fn refresh_node(&self, node: &str) {
-        lock(&self.stale).insert(node.to_owned());
+        lock(&self.stale).insert(node.to_owned(), Instant::now());
         self.poke();
+    }
+
+    /// Was the node changed since this reading of it began? Nothing may be planned on such a reading.
+    pub fn is_outdated(&self, node: &str, taken: Instant) -> bool {
+        lock(&self.stale).get(node).is_some_and(|changed| *changed >= taken)
     }
 
     /// Wakes this object when something about the guest changes.
@@ -316,8 +321,7 @@ impl Reader {
                 () = tokio::time::sleep(wait) => {}
             }
             let settings = lock(&self.hub.settings).clone();
-            let interval: Duration =
-                settings.spec.poll_interval.clone().try_into().unwrap_or(Duration::from_secs(10));
+            let interval = Duration::from(settings.spec.poll_interval);
             if settings.paused {
                 wait = interval;
                 continue;
@@ -415,14 +419,15 @@ impl Reader {
         };
         let members: Vec<String> = seen.status.members.iter().map(|member| member.name.to_string()).collect();
         seen.nodes.retain(|name, _| members.contains(name));
-        let stale = std::mem::take(&mut *lock(&self.hub.stale));
         let keep = DETAILS_KEEP.max(DETAILS_PER_NODE * u32::try_from(members.len()).unwrap_or(u32::MAX));
+        let outdated = |name: &str| {
+            seen.nodes.get(name).is_some_and(|details| self.hub.is_outdated(name, details.taken))
+        };
         let mut due: Vec<&String> = members
             .iter()
             .filter(|name| seen.is_online(name))
             .filter(|name| {
-                stale.contains(*name)
-                    || seen.nodes.get(*name).is_none_or(|details| details.taken.elapsed() > keep)
+                outdated(name) || seen.nodes.get(*name).is_none_or(|details| details.taken.elapsed() > keep)
             })
             .collect();
         let complete = due.len() <= NODES_A_LOOK;
@@ -437,7 +442,7 @@ impl Reader {
             match self.details(&client, &seen, name).await {
                 Ok(details) => drop(seen.nodes.insert(name.clone(), details)),
                 Err(error) => {
-                    tracing::info!(cluster = self.hub.name, node = name, %error, "a node's details could not be read")
+                    tracing::info!(cluster = self.hub.name, node = name, %error, "a node's details could not be read");
                 }
             }
         }
@@ -463,6 +468,7 @@ impl Reader {
                 taken: Instant::now(),
             });
         };
+        let taken = Instant::now();
         let status = client.node_status(node).await?;
         let network = client.network(node).await?;
         // What a token may not see, or an older version does not have, is unknown, and no reason to know nothing.
@@ -485,12 +491,12 @@ impl Reader {
                 }
             }
         }
-        Ok(NodeDetails { status, network, devices, updates, repositories, mapped, taken: Instant::now() })
+        Ok(NodeDetails { status, network, devices, updates, repositories, mapped, taken })
     }
 
     /// Keeps what was seen, and wakes the objects that it concerns.
     fn publish(&self, seen: Result<Arc<Inventory>, Failure>) {
-        let before = std::mem::replace(&mut *lock(&self.hub.view), Some(seen.clone()));
+        let before = lock(&self.hub.view).replace(seen.clone());
         self.wakers.cluster.wake(Wake { namespace: None, name: self.hub.name.clone() });
         let everybody = match (&before, &seen) {
             (Some(Ok(_)), Ok(_)) => false,

@@ -126,6 +126,10 @@ impl Server {
             Call::Status => {
                 assert!(path.contains("force=true") && path.contains("fieldManager=skyy-command"), "{path}");
                 assert_eq!(body["metadata"]["uid"], state.object["metadata"]["uid"]);
+                let bound = &body["metadata"]["resourceVersion"];
+                if !bound.is_null() && *bound != state.object["metadata"]["resourceVersion"] {
+                    return Some((409, failure(409)));
+                }
                 state.object["status"] = body["status"].clone();
                 state.statuses.push(body["status"].clone());
                 let ready = &body["status"]["conditions"][0];

@@ -153,7 +153,6 @@ async fn no_pass_begins_before_the_gate_opens() {
 }
 
 #[tokio::test]
-#[ignore = "of those who wait for a store to be ready, kube wakes only the last"]
 async fn whoever_waits_for_the_first_list_is_told() {
     let (client, _) = serve(answer);
     let kind = Fake::new(Arc::new(Mutex::new(World::default())), Story::default());
