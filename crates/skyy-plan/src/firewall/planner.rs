@@ -417,6 +417,8 @@ fn rule_steps(
     }
     let active: Vec<bool> = items.iter().map(|item| !held(item.ask)).collect();
     let list = arrange(items, rows, &rules.holders, |item| !held(item.ask), &gone);
+    let nothing_gone = vec![false; rows.len()];
+    let placed_only = arrange(items, rows, &rules.holders, |item| !held(item.ask), &nothing_gone);
 
     let mut taken: BTreeSet<u32> = rows.iter().filter_map(|seen| tracker_of(&seen.raw)).collect();
     let trackers: Vec<Option<u32>> = items
@@ -474,7 +476,15 @@ fn rule_steps(
             Removal { ask: n, at, key: format!("{} on {key}", rules.asked[n].ask.owner) }
         })
         .collect();
-    let work = RuleWork { items, active: &active, trackers: &trackers, names: &names, list, removals };
+    let work = RuleWork {
+        items,
+        active: &active,
+        trackers: &trackers,
+        names: &names,
+        list,
+        placed: placed_only,
+        removals,
+    };
     (work.steps(rows, policy), said, kept_rule)
 }
 

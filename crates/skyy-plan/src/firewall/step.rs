@@ -38,17 +38,15 @@ pub struct Target {
     pub key: String,
     /// What it looks like.
     pub expect: Fingerprint,
+    /// Which one of those that look like that, from 0: a row that is there twice stands at two places.
+    pub nth: usize,
 }
 
 impl Target {
-    /// Where it stands. Of rows that look alike in every field, the first: it is the one that is kept.
-    pub fn first(&self, now: &[Raw]) -> Option<usize> {
-        now.iter().position(|raw| fingerprint_of_row(raw) == self.expect)
-    }
-
-    /// Of rows that look alike in every field, the last: it is the one that goes.
-    pub fn last(&self, now: &[Raw]) -> Option<usize> {
-        now.iter().rposition(|raw| fingerprint_of_row(raw) == self.expect)
+    /// Where it stands.
+    pub fn find(&self, now: &[Raw]) -> Option<usize> {
+        let alike = now.iter().enumerate().filter(|(_, raw)| fingerprint_of_row(raw) == self.expect);
+        alike.map(|(position, _)| position).nth(self.nth)
     }
 }
 
@@ -203,22 +201,22 @@ impl Step {
             Self::Create { table, body, placement, .. } => {
                 let mut body = body.clone();
                 if let Placement::Before(anchor) = placement {
-                    body.insert("placement".into(), json!(find(anchor.first(now), table, anchor)?));
+                    body.insert("placement".into(), json!(find(anchor.find(now), table, anchor)?));
                 }
                 Call::Create { table: table.clone(), body }
             }
             Self::Update { table, target, changes } => Call::Update {
                 table: table.clone(),
-                id: find(target.first(now), table, target)?,
+                id: find(target.find(now), table, target)?,
                 body: changes.clone(),
             },
             Self::Move { table, target, placement } => {
-                let id = find(target.first(now), table, target)?;
+                let id = find(target.find(now), table, target)?;
                 // The placement is where the row stands afterwards, when it is no longer where it was.
                 let landing = match placement {
                     Placement::End => now.len() - 1,
                     Placement::Before(anchor) => {
-                        let anchor = find(anchor.first(now), table, anchor)?;
+                        let anchor = find(anchor.find(now), table, anchor)?;
                         if id < anchor { anchor - 1 } else { anchor }
                     }
                 };
@@ -226,7 +224,7 @@ impl Step {
                 Call::Update { table: table.clone(), id, body }
             }
             Self::Delete { table, target } => {
-                Call::Delete { table: table.clone(), id: find(target.last(now), table, target)? }
+                Call::Delete { table: table.clone(), id: find(target.find(now), table, target)? }
             }
             Self::Replace { table, rows, basis } => {
                 if fingerprint_of_list(now) != *basis {
@@ -298,23 +296,17 @@ mod tests {
     }
 
     #[test]
-    fn of_rows_that_look_alike_the_first_is_kept() {
+    fn of_rows_that_look_alike_each_can_be_named() {
         let now =
             [row(r#"{"id":0,"descr":"a"}"#), row(r#"{"id":1,"descr":"b"}"#), row(r#"{"id":2,"descr":"a"}"#)];
-        let target = Target { key: "a".into(), expect: fingerprint_of_row(&now[0]) };
-        let id = |step: Step| match step.resolve(&now) {
-            Ok(Call::Update { id, .. } | Call::Delete { id, .. }) => id,
-            other => panic!("{other:?}"),
-        };
-        let table = Table::NatMappings;
-        assert_eq!(id(Step::Delete { table: table.clone(), target: target.clone() }), 2);
-        assert_eq!(id(Step::Update { table, target, changes: Raw::new() }), 0);
+        let find = |nth| Target { key: "a".into(), expect: fingerprint_of_row(&now[0]), nth }.find(&now);
+        assert_eq!([find(0), find(1), find(2)], [Some(0), Some(2), None]);
     }
 
     #[test]
     fn a_move_lands_before_its_anchor_from_either_side() {
         let now = ["a", "b", "c", "d"].map(|name| row(&format!(r#"{{"descr":"{name}"}}"#)));
-        let target = |n: usize| Target { key: n.to_string(), expect: fingerprint_of_row(&now[n]) };
+        let target = |n: usize| Target { key: n.to_string(), expect: fingerprint_of_row(&now[n]), nth: 0 };
         let landing = |n: usize, placement: Placement| {
             let step = Step::Move { table: Table::Rules, target: target(n), placement };
             match step.resolve(&now) {
@@ -325,7 +317,7 @@ mod tests {
         assert_eq!(landing(3, Placement::Before(target(1))), 1);
         assert_eq!(landing(0, Placement::Before(target(2))), 1);
         assert_eq!(landing(0, Placement::End), 3);
-        let gone = Target { key: "x".into(), expect: fingerprint_of_row(&row("{}")) };
+        let gone = Target { key: "x".into(), expect: fingerprint_of_row(&row("{}")), nth: 0 };
         let step = Step::Move { table: Table::Rules, target: target(0), placement: Placement::Before(gone) };
         let stale = Stale::Row { table: Table::Rules, key: "x".into() };
         assert_eq!(step.resolve(&now), Err(stale.clone()));

@@ -2,8 +2,10 @@
 //!
 //! It chooses the way, and builds the steps; what is to change was decided before.
 
+use std::collections::BTreeMap;
+
 use super::{
-    Placement, Policy, Step, Table, Target,
+    Fingerprint, Placement, Policy, Step, Table, Target,
     cost::bulk_is_cheaper,
     rows::{Raw, Row, Seen},
     step::{fingerprint_of_list, sent_back},
@@ -101,7 +103,11 @@ impl Work {
     }
 
     fn one_by_one<R: Row>(self, table: &Table, rows: &[&Seen<R>]) -> Steps {
-        let target = |at: usize, key: String| Target { key, expect: rows[at].print };
+        let mut alike = Alike::new(rows.iter().enumerate().map(|(at, seen)| (at, seen.print)));
+        let mut target = |at: usize, key: String| {
+            let expect = rows[at].print;
+            Target { key, expect, nth: alike.take(at, expect) }
+        };
         let mut steps = Steps::default();
         for NewRow { ask, key, body } in self.creates {
             let step = Step::Create { table: table.clone(), key, body, placement: Placement::End };
@@ -116,6 +122,27 @@ impl Work {
             steps.last.push(Done { step, asks: vec![ask], deletes: 1 });
         }
         steps
+    }
+}
+
+/// Rows that look alike, in the order in which they stand when something is done to one of them.
+pub(crate) struct Alike(BTreeMap<Fingerprint, Vec<usize>>);
+
+impl Alike {
+    pub(crate) fn new(rows: impl Iterator<Item = (usize, Fingerprint)>) -> Self {
+        let mut groups: BTreeMap<Fingerprint, Vec<usize>> = BTreeMap::new();
+        for (at, print) in rows {
+            groups.entry(print).or_default().push(at);
+        }
+        Self(groups)
+    }
+
+    /// Which one of its like a row is; after what is done to it now, it is one of them no more.
+    pub(crate) fn take(&mut self, at: usize, print: Fingerprint) -> usize {
+        let Some(group) = self.0.get_mut(&print) else { return 0 };
+        let Some(nth) = group.iter().position(|one| *one == at) else { return 0 };
+        group.remove(nth);
+        nth
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     order::{Item, Slot},
     rows::{Raw, Row, Seen},
     step::{fingerprint_of_list, new_body, sent_back},
-    write::{Done, Removal, Steps, overlay},
+    write::{Alike, Done, Removal, Steps, overlay},
 };
 
 /// What is to become of the list of rules.
@@ -18,7 +18,10 @@ pub(crate) struct RuleWork<'a> {
     pub(crate) trackers: &'a [Option<u32>],
     /// What people know an item by.
     pub(crate) names: &'a [String],
+    /// The list as it shall be.
     pub(crate) list: Vec<Slot>,
+    /// The same with the rows that are removed: as it stands before they are.
+    pub(crate) placed: Vec<Slot>,
     pub(crate) removals: Vec<Removal>,
 }
 
@@ -63,12 +66,7 @@ impl RuleWork<'_> {
         let deletes = self.removals.len();
         asks.sort_unstable();
         asks.dedup();
-        let mut item_of_row: Vec<Option<usize>> = vec![None; rows.len()];
-        for (n, item) in self.items.iter().enumerate().filter(|(n, _)| self.active[*n]) {
-            if let Some(at) = item.seen {
-                item_of_row[at] = Some(n);
-            }
-        }
+        let item_of_row = self.item_of_row(rows);
         let existing = |at: usize, item: Option<usize>| {
             let mut row = sent_back(&rows[at].raw);
             if let Some(n) = item {
@@ -99,52 +97,64 @@ impl RuleWork<'_> {
 
     /// Rows are put in place before their fields change, so that what a step looks for is what was read.
     fn one_by_one(self, rows: &[Seen<RuleRow>], changed: &[usize]) -> Steps {
-        let target = |at: usize, key: &str| Target { key: key.to_owned(), expect: rows[at].print };
-        let mut item_of_row: Vec<Option<usize>> = vec![None; rows.len()];
-        for (n, item) in self.items.iter().enumerate().filter(|(n, _)| self.active[*n]) {
-            if let Some(at) = item.seen {
-                item_of_row[at] = Some(n);
-            }
-        }
+        let item_of_row = self.item_of_row(rows);
+        let table = || Table::Rules;
         let mut steps = Steps::default();
+
+        // What is placed stands just before a row of ours that stays, or after everything. Of rows that look alike the
+        // first one is ours to keep, so nothing has to be counted yet.
+        let first =
+            |at: usize, n: usize| Target { key: self.names[n].clone(), expect: rows[at].print, nth: 0 };
         let mut anchor: Option<Target> = None;
         let mut placements: Vec<(usize, Placement)> = Vec::new();
         for slot in self.list.iter().rev() {
             match slot {
-                // What is placed stands just before a row of ours that stays, or after everything.
-                Slot::Row(at) => {
-                    if let Some(n) = item_of_row[*at] {
-                        anchor = Some(target(*at, &self.names[n]));
-                    }
-                }
+                Slot::Row(at) => anchor = item_of_row[*at].map(|n| first(*at, n)).or(anchor),
                 Slot::Item(n) => {
                     placements.push((*n, anchor.clone().map_or(Placement::End, Placement::Before)));
                 }
             }
         }
         for (n, placement) in placements.into_iter().rev() {
-            let asks = vec![self.items[n].ask];
             let step = match self.items[n].seen {
-                None => Step::Create {
-                    table: Table::Rules,
-                    key: self.names[n].clone(),
-                    body: self.body(n),
-                    placement,
-                },
-                Some(at) => Step::Move { table: Table::Rules, target: target(at, &self.names[n]), placement },
+                None => {
+                    Step::Create { table: table(), key: self.names[n].clone(), body: self.body(n), placement }
+                }
+                Some(at) => Step::Move { table: table(), target: first(at, n), placement },
             };
-            steps.first.push(Done { step, asks, deletes: 0 });
+            steps.first.push(Done { step, asks: vec![self.items[n].ask], deletes: 0 });
         }
+
+        // From here on the rows stand as in `placed`.
+        let placed = self.placed.iter().filter_map(|slot| match slot {
+            Slot::Row(at) => Some(*at),
+            Slot::Item(n) => self.items[*n].seen,
+        });
+        let mut alike = Alike::new(placed.map(|at| (at, rows[at].print)));
+        let mut target = |at: usize, key: &str| {
+            let expect = rows[at].print;
+            Target { key: key.to_owned(), expect, nth: alike.take(at, expect) }
+        };
         for n in changed {
             let Some(at) = self.items[*n].seen else { continue };
             let changes = self.items[*n].changes.fields.clone();
-            let step = Step::Update { table: Table::Rules, target: target(at, &self.names[*n]), changes };
+            let step = Step::Update { table: table(), target: target(at, &self.names[*n]), changes };
             steps.first.push(Done { step, asks: vec![self.items[*n].ask], deletes: 0 });
         }
         for Removal { ask, at, key } in &self.removals {
-            let step = Step::Delete { table: Table::Rules, target: target(*at, key) };
+            let step = Step::Delete { table: table(), target: target(*at, key) };
             steps.last.push(Done { step, asks: vec![*ask], deletes: 1 });
         }
         steps
+    }
+
+    fn item_of_row(&self, rows: &[Seen<RuleRow>]) -> Vec<Option<usize>> {
+        let mut item_of_row = vec![None; rows.len()];
+        for (n, item) in self.items.iter().enumerate().filter(|(n, _)| self.active[*n]) {
+            if let Some(at) = item.seen {
+                item_of_row[at] = Some(n);
+            }
+        }
+        item_of_row
     }
 }
