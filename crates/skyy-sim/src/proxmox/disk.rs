@@ -7,6 +7,9 @@ use super::params::parse_property_string;
 use super::schema::{SCHEMA, find};
 use super::state::{Cluster, Conf, Guest, Storage, Volume};
 
+/// How long an allocation waits for its storage's lock.
+const STORAGE_PATIENCE_MS: u64 = 10_000;
+
 /// A drive's keys, `file` among them.
 pub(crate) type Drive = Conf;
 
@@ -164,13 +167,13 @@ impl Cluster {
 
     /// Takes the storage's lock for one allocation: when it will be done, or why it could not be had.
     pub(crate) fn lock_storage(&mut self, storage: &str, node: &str) -> Result<u64, String> {
-        let hold = self.timing.allocate_ms;
         let now = self.now;
         let shared = self.storages.get(storage).is_some_and(Storage::shared);
+        // The lock of the whole cluster costs more than a file's.
+        let hold = self.timing.allocate_ms * if shared { 2 } else { 1 };
         if shared && !self.quorate(node) {
             return Err(format!("cfs-lock 'storage-{storage}' error: no quorum!"));
         }
-        let patience = if shared { 60_000 } else { 10_000 };
         let until = if shared {
             self.storages.get_mut(storage).map(|s| &mut s.busy)
         } else {
@@ -178,7 +181,7 @@ impl Cluster {
         };
         let Some(until) = until else { return Ok(now) };
         let start = now.max(*until);
-        if start - now > patience {
+        if start - now > STORAGE_PATIENCE_MS {
             return Err(if shared {
                 format!("cfs-lock 'storage-{storage}' error: got lock request timeout")
             } else {

@@ -41,9 +41,12 @@ mod snapshot;
 mod state;
 mod storage;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod wire;
 mod work;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -51,6 +54,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 pub use self::control::GuestSummary;
 use self::state::Cluster;
@@ -82,12 +86,14 @@ pub struct PveOptions {
     pub seed: u64,
     /// How often nodes tell each other about their guests, in milliseconds of the clock.
     pub broadcast_ms: u64,
+    /// Calls take as long as measured on the real stack, and a node's daemon does three at a time.
+    pub realistic_cost: bool,
 }
 
 impl PveOptions {
     /// A preset on the real clock.
     pub fn new(preset: Preset) -> Self {
-        Self { preset, speed: 1.0, clock: None, seed: 0, broadcast_ms: 10_000 }
+        Self { preset, speed: 1.0, clock: None, seed: 0, broadcast_ms: 10_000, realistic_cost: false }
     }
 
     /// One standalone node pve1.
@@ -113,7 +119,12 @@ pub struct Pve {
     clock: Clock,
     /// How far the cluster's time is ahead of the clock's, in milliseconds: a state from a faster run.
     ahead: AtomicU64,
+    /// The workers of each node's daemon, when calls cost time.
+    workers: Option<BTreeMap<String, Semaphore>>,
 }
+
+/// How many calls a node's daemon does at a time.
+const WORKERS: usize = 3;
 
 fn in_millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
@@ -134,7 +145,9 @@ impl Pve {
             Preset::GoldenCluster => preset::golden_cluster(empty(Some("lab"))),
             Preset::Demo => preset_demo::demo(empty(Some("puma"))),
         };
-        Self { cluster: Mutex::new(cluster), clock, ahead: AtomicU64::new(0) }
+        let names = cluster.nodes.keys().cloned();
+        let workers = options.realistic_cost.then(|| names.map(|n| (n, Semaphore::new(WORKERS))).collect());
+        Self { cluster: Mutex::new(cluster), clock, ahead: AtomicU64::new(0), workers }
     }
 
     fn now(&self) -> u64 {
@@ -153,6 +166,11 @@ impl Pve {
         let (pve, via) = (Arc::clone(self), node.to_string());
         let api = move |request: Request| wire::serve(Arc::clone(&pve), via.clone(), request);
         control::router(self).fallback(api)
+    }
+
+    /// One node as an endpoint of its own, for a server that carries several of one cluster.
+    pub fn member(self: &Arc<Self>, node: &str) -> Member {
+        Member { pve: Arc::clone(self), node: node.to_string() }
     }
 
     /// The names of the nodes, in order.
@@ -180,6 +198,26 @@ impl Product for Pve {
             serde_json::from_value(state).map_err(|e| format!("not a state of this Proxmox: {e}"))?;
         self.ahead.store(cluster.now.saturating_sub(millis(&self.clock)), Ordering::Relaxed);
         *self.locked() = cluster;
+        Ok(())
+    }
+}
+
+/// One node of a cluster as an endpoint; the cluster's state is kept by whoever carries the [`Pve`] itself.
+pub struct Member {
+    pve: Arc<Pve>,
+    node: String,
+}
+
+impl Product for Member {
+    fn router(self: Arc<Self>) -> Router {
+        self.pve.router_for(&self.node)
+    }
+
+    fn snapshot(&self) -> Value {
+        Value::Null
+    }
+
+    fn restore(&self, _: Value) -> Result<(), String> {
         Ok(())
     }
 }

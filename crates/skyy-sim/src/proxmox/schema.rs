@@ -69,6 +69,8 @@ pub(crate) struct Method {
     segments: Vec<String>,
     /// Answered by the node in its path.
     pub(crate) proxied: bool,
+    /// Answered by the daemon that has few workers.
+    pub(crate) protected: bool,
     pub(crate) perm: Perm,
     pub(crate) props: Vec<Prop>,
 }
@@ -195,6 +197,7 @@ impl Schema {
                     path: (*path).to_string(),
                     segments,
                     proxied: flags.contains(&"node"),
+                    protected: flags.contains(&"protected"),
                     perm: read_perm(perm),
                 });
                 Section::Method
