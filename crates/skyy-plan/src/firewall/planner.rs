@@ -278,7 +278,9 @@ impl<'a, R: Row> Kind<'a, R> {
                             actions.push(format!("hand its {} over to {other}", R::NOUN));
                             steps.extend(chain.of(other));
                         }
-                    } else if actions.is_empty() && unapplied.contains(&subsystem) && !one.ask.held {
+                    }
+                    // A row that is written or removed but not in force, or still in force, is not done.
+                    if actions.is_empty() && unapplied.contains(&subsystem) && !one.ask.held {
                         actions.push(format!("apply the {subsystem}"));
                         steps.extend(chain.apply_of(subsystem));
                     }

@@ -184,6 +184,10 @@ fn what_was_not_applied_is_applied_for_those_who_need_it() {
     settle(&asks, &mut model);
     model.unapplied = [Subsystem::Dhcp, Subsystem::Filter].into();
     check(&asks, &model, &["web: in sync", "r: apply the filter", "apply filter"]);
+    // What is removed and not applied is in force still, and so not gone.
+    model.rules.pop();
+    let [web, r] = asks;
+    check(&[web, gone(r)], &model, &["web: in sync", "r: apply the filter", "apply filter"]);
 }
 
 #[test]
