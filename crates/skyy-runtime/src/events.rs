@@ -60,7 +60,8 @@ pub fn of_change(old: &[Condition], new: &[Condition]) -> Option<Note> {
         // The end of work is told by the status; the end of trouble is an event.
         Some(before) if now.status == "True" => before.status != "True" && !quiet(&before.reason),
         Some(before) => before.status != now.status || before.reason != now.reason,
-        None => now.status != "True",
+        // Objects that are applied together find each other within a moment.
+        None => now.status != "True" && !now.reason.starts_with("Dependency"),
     };
     // Progress is told by the status; only trouble and its end are events.
     let quiet = quiet(&now.reason);

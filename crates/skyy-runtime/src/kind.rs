@@ -95,7 +95,7 @@ pub type StatusOf<O> = <O as HasStatus>::Status;
 
 /// A kind of object, as the driver sees it.
 ///
-/// Copy `skyy-controllers/src/virtual_ip.rs` when writing a new one.
+/// Copy `skyy-controllers/src/ceph/pool_kind.rs` when writing a new one.
 pub trait Kind: Send + Sync + 'static {
     /// The custom resource.
     type Object: Object;
