@@ -60,8 +60,8 @@ impl Cluster {
     }
 
     /// A node's last broadcast while it counts.
-    fn told(&self, node: &Node) -> Option<Told> {
-        node.told.clone().filter(|t| node.link == Link::Up || self.now < t.at + STALE_MS)
+    fn told<'n>(&self, node: &'n Node) -> Option<&'n Told> {
+        node.told.as_ref().filter(|t| node.link == Link::Up || self.now < t.at + STALE_MS)
     }
 }
 
@@ -296,7 +296,7 @@ pub(crate) fn guest_rows(call: &Call<'_>, pool: Option<&str>) -> Vec<Value> {
             put("hastate", state.clone());
         }
         let told = c.nodes.get(&guest.node).and_then(|n| c.told(n));
-        match told.and_then(|t| t.guests.get(&vmid).cloned()) {
+        match told.and_then(|t| t.guests.get(&vmid)) {
             None => {
                 put("status", json!("unknown"));
             }

@@ -445,6 +445,10 @@ impl Configure {
                 continue;
             }
             guest.pending.remove(&key);
+            if let Some(old) = guest.conf.get(&key).cloned().filter(|_| disk::is_drive(&key)) {
+                c.keep_replaced(node, vmid, &old, &value);
+            }
+            let guest = c.guest_mut(node, vmid)?;
             if matches!((key.as_str(), value.as_str()), ("description", " ") | ("template", "0")) {
                 guest.conf.remove(&key);
             } else {
@@ -470,12 +474,26 @@ impl Configure {
             return c.free_volume(&file, node);
         }
         let drive = disk::parse_drive(&value);
-        if disk::is_drive(key) && !disk::is_cdrom(&drive) && c.volume(&file, node).is_some() {
-            let guest = c.guest_mut(node, self.vmid)?;
-            let slot = (0..256).map(|n| format!("unused{n}")).find(|k| !guest.conf.contains_key(k));
-            guest.conf.insert(slot.unwrap_or_default(), file);
+        if disk::is_drive(key) && !disk::is_cdrom(&drive) {
+            c.keep_replaced(node, self.vmid, &value, "");
         }
         Ok(())
+    }
+}
+
+impl Cluster {
+    /// A disk that another has replaced, or that was taken out, stays as an unused one.
+    fn keep_replaced(&mut self, node: &str, vmid: u32, old: &str, new: &str) {
+        let file = |line: &str| disk::parse_drive(line)["file"].clone();
+        let (old, new) = (file(old), file(new));
+        let own = old.rsplit('/').next().is_some_and(|n| n.contains(&format!("-{vmid}-")));
+        if old == new || !own || disk::is_cloudinit(&old) || self.volume(&old, node).is_none() {
+            return;
+        }
+        if let Ok(guest) = self.guest_mut(node, vmid) {
+            let slot = (0..256).map(|n| format!("unused{n}")).find(|k| !guest.conf.contains_key(k));
+            guest.conf.insert(slot.unwrap_or_default(), old);
+        }
     }
 }
 

@@ -385,3 +385,77 @@ async fn calls_cost_time_when_wanted() {
     lab.ok("GET", &format!("/nodes/{ONE}/qemu"), "").await;
     assert!(lab.clock.now() >= before + Duration::from_millis(45));
 }
+
+/// Whatever is asked for, and whoever fails in between, what is left fits together.
+#[tokio::test]
+async fn laws_of_the_cluster() {
+    for seed in 1..=12u64 {
+        let lab = Lab::new(Preset::Demo);
+        let mut state = seed;
+        let mut roll = |sides: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % sides
+        };
+        for _ in 0..150 {
+            let vmid = 900 + u32::try_from(roll(8)).unwrap();
+            let node = format!("puma-proxmox-{:03}", roll(3) + 1);
+            let source = [9000, 9001, 9020, 9030][usize::try_from(roll(4)).unwrap()];
+            let from = lab
+                .pve
+                .guests()
+                .iter()
+                .find(|g| g.vmid == source)
+                .map(|g| g.node.clone())
+                .unwrap_or_default();
+            let (verb, path, form) = match roll(9) {
+                0 => ("POST", vm(&from, source, "/clone"), format!("newid={vmid}&full=1&target={node}")),
+                1 => ("POST", vm(&from, source, "/clone"), format!("newid={vmid}")),
+                2 => ("POST", vm(&node, vmid, "/status/start"), String::new()),
+                3 => ("POST", vm(&node, vmid, "/status/stop"), String::new()),
+                4 => ("DELETE", vm(&node, vmid, ""), "purge=1".to_string()),
+                5 => ("PUT", vm(&node, vmid, "/config"), "memory=1024&scsi1=local-lvm:4".to_string()),
+                6 => ("PUT", vm(&node, vmid, "/resize"), "disk=scsi0&size=%2B1G".to_string()),
+                7 => ("POST", vm(&node, vmid, "/migrate"), "target=puma-proxmox-001&online=1".to_string()),
+                _ => ("GET", "/cluster/resources".to_string(), String::new()),
+            };
+            let (status, body) = lab.call(verb, &path, &form).await;
+            assert!(matches!(status, 200 | 400 | 500 | 503 | 595), "{verb} {path} {form}: {status} {body}");
+            match roll(40) {
+                0 => drop(lab.pve.node_down(&node)),
+                1..=8 => drop(lab.pve.node_up(&node)),
+                9..=25 => lab.clock.advance(Duration::from_secs(roll(20))),
+                _ => {}
+            }
+        }
+        for node in lab.pve.nodes() {
+            lab.pve.node_up(&node);
+        }
+        lab.clock.advance(Duration::from_secs(3600));
+        assert_eq!(lab.pve.running_tasks(), 0, "seed {seed}");
+        let cluster = lab.pve.locked();
+        assert!(cluster.flocks.is_empty(), "seed {seed}: {:?}", cluster.flocks);
+        let mut seen = BTreeSet::new();
+        for volume in &cluster.volumes {
+            assert!(
+                seen.insert((&volume.storage, &volume.node, &volume.name)),
+                "seed {seed}: twice {volume:?}"
+            );
+            let owner = volume.vmid.and_then(|id| cluster.guests.get(&id));
+            assert!(owner.is_some(), "seed {seed}: nobody's {volume:?}");
+        }
+        for guest in cluster.guests.values().filter(|g| g.run.is_some()) {
+            assert!(!guest.is_template() && !guest.conf.contains_key("lock"), "seed {seed}: {guest:?}");
+            for volid in Cluster::own_volumes(guest) {
+                assert!(
+                    cluster.volume(&volid, &guest.node).is_some(),
+                    "seed {seed}: {volid} of {}",
+                    guest.vmid
+                );
+            }
+        }
+        drop(cluster);
+        let saved = lab.pve.snapshot();
+        lab.pve.restore(saved.clone()).unwrap();
+        assert_eq!(lab.pve.snapshot(), saved, "seed {seed}: a state is what it was saved as");
+    }
+}

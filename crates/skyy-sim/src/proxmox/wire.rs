@@ -263,7 +263,10 @@ fn forward(c: &Cluster, via: &str, name: &str) -> Result<String, Fault> {
     };
     let cut_off = c.nodes.get(via).is_some_and(|n| n.link == Link::Cut);
     match node.link {
-        Link::DaemonsStopped => Err(Fault::bare(595, "Connection refused")),
+        // A host that reboots stops its daemons first and starts them last.
+        _ if node.link == Link::DaemonsStopped || node.back_at.is_some() => {
+            Err(Fault::bare(595, "Connection refused"))
+        }
         Link::Up if !cut_off => Ok(name.to_string()),
         _ => {
             // Right after the cut a connection runs into the time limit; later the neighbour is known to be gone.
