@@ -108,11 +108,10 @@ impl Board {
             other => other,
         });
         let answer = Some(Answer { verdict });
-        if asked.answer == answer {
-            return false;
-        }
+        // What was put right behind its back is news too, though the answer is the same.
+        let news = asked.answer != answer || self.repairs.contains_key(&ask.owner);
         asked.answer = answer;
-        true
+        news
     }
 
     /// Was this very ask in sync when it was last looked at?
@@ -159,6 +158,11 @@ mod tests {
         assert!(board.answer(&ask("a", false), Ok(Verdict::InSync)));
         assert!(!board.answer(&ask("a", false), Ok(Verdict::InSync)), "the same answer wakes nobody");
         assert!(board.was_in_sync(&ask("a", false)));
+
+        board.note_repair(ask("a", false).owner, "put right".into());
+        assert!(board.answer(&ask("a", false), Ok(Verdict::InSync)), "what was put right is news");
+        assert_eq!(board.take_repair(&ask("a", false).owner).as_deref(), Some("put right"));
+        assert!(!board.answer(&ask("a", false), Ok(Verdict::InSync)), "told once");
 
         let before = board.withdrawals();
         assert!(board.declare(ask("a", true)));
