@@ -430,7 +430,7 @@ async fn laws_of_the_cluster() {
         for node in lab.pve.nodes() {
             lab.pve.node_up(&node);
         }
-        lab.clock.advance(Duration::from_secs(3600));
+        lab.clock.advance(Duration::from_hours(1));
         assert_eq!(lab.pve.running_tasks(), 0, "seed {seed}");
         let cluster = lab.pve.locked();
         assert!(cluster.flocks.is_empty(), "seed {seed}: {:?}", cluster.flocks);
