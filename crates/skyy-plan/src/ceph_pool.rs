@@ -60,9 +60,10 @@ pub struct Pool {
     pub quota_bytes: u64,
     /// How many objects may be stored; 0: no limit.
     pub quota_objects: u64,
-    /// How many bytes are stored; none where Ceph does not say.
+    /// How many bytes are stored. None where Ceph does not say, or where its manager has not heard of all placement
+    /// groups yet: then it says 0 of a full pool, too.
     pub stored_bytes: Option<u64>,
-    /// How many objects are stored; none where Ceph does not say.
+    /// How many objects are stored; none as above.
     pub stored_objects: Option<u64>,
 }
 
@@ -71,8 +72,15 @@ impl Pool {
     pub fn from_raw(raw: &Map<String, Value>) -> Self {
         let number = |name: &str| raw.get(name).and_then(Value::as_u64).unwrap_or_default();
         let text = |name: &str| raw.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        // A manager that has just taken over reports zeros until it has heard of every placement group.
+        let heard = raw.get("pg_status").and_then(Value::as_object).is_some_and(|states| {
+            !states.is_empty() && !states.keys().any(|state| state.contains("unknown"))
+        });
         // A number may come as a fraction.
         let latest = |name: &str| {
+            if !heard {
+                return None;
+            }
             let value = raw.get("stats")?.get(name)?.get("latest")?;
             value.as_u64().or_else(|| format!("{:.0}", value.as_f64()?).parse().ok())
         };

@@ -181,11 +181,16 @@ fn a_long_name_makes_a_short_mark() {
 fn an_answer_is_read() {
     let raw = json!({"pool": 2, "pool_name": "vms", "type": "replicated", "size": 2, "min_size": 1,
         "crush_rule": "by-osd", "quota_max_bytes": 1_073_741_824_u64, "quota_max_objects": 0,
-        "application_metadata": ["rbd"], "stats": {"stored": {"latest": 459_280.0}, "objects": {"latest": 2}}});
+        "application_metadata": ["rbd"], "pg_status": {"active+clean": 8}, "stats": {"stored": {"latest": 459_280.0}, "objects": {"latest": 2}}});
     let pool = Pool::from_raw(raw.as_object().unwrap());
     assert_eq!((pool.stored_bytes, pool.stored_objects), (Some(459_280), Some(2)));
     assert_eq!((pool.size, pool.min_size, pool.quota_bytes), (2, 1, 1 << 30));
     assert_eq!(pool.applications, ["rbd"]);
+    for status in [json!({"active+clean": 7, "unknown": 1}), json!({}), json!(null)] {
+        let mut young = raw.clone();
+        young["pg_status"] = status;
+        assert_eq!(Pool::from_raw(young.as_object().unwrap()).stored_objects, None);
+    }
     let without = json!({"pool_name": "vms"});
     assert_eq!(Pool::from_raw(without.as_object().unwrap()).stored_bytes, None);
 }
