@@ -4,6 +4,7 @@
 
 pub mod commands;
 pub mod control_plane;
+pub mod demo;
 pub mod generated;
 pub mod house;
 pub mod process;

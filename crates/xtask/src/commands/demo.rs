@@ -1,14 +1,13 @@
-//! `cargo xtask demo`, in stages: each needs what the one before it made, and each says in one line why it cannot
-//! go on and what to do about it.
+//! `cargo xtask demo`: reads what was asked for and puts the parts of [`crate::demo`] in order.
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::control_plane::{ControlPlane, Tools};
-use crate::{ui, workspace};
+use crate::demo::stages::{self, Prepared};
+use crate::demo::{Ports, Settings, checks, converge, summary};
+use crate::ui;
 
 /// How to show it.
 #[derive(Debug, clap::Args)]
@@ -16,76 +15,70 @@ pub struct Args {
     /// Leave everything up after convergence, until Ctrl-C
     #[arg(long)]
     pub keep: bool,
+    /// Listen on four ports from this one, instead of on 18443, 18006, 18080 and 18090
+    #[arg(long, value_name = "N")]
+    pub port_base: Option<u16>,
+    /// How many times as fast as real time the simulated systems live
+    #[arg(long, value_name = "X", default_value_t = 5.0)]
+    pub speed: f64,
+    /// How many seconds it may take until everything is Ready
+    #[arg(long, value_name = "S", default_value_t = 300)]
+    pub timeout: u64,
+    /// Verify what is promised: steady state, drift, unplugged endpoints, kill -9, deletion; about ten minutes
+    #[arg(long, conflicts_with = "keep")]
+    pub check: bool,
+    /// With --check, only the checks of which the name contains this
+    #[arg(long, value_name = "NAME", requires = "check")]
+    pub only: Option<String>,
+    /// With --check, what chance is drawn from; printed, so that a run can be repeated
+    #[arg(long, value_name = "N", requires = "check")]
+    pub seed: Option<u64>,
 }
 
 /// Does it. Whatever was started dies with this program, however it ends.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let began = Instant::now();
-    let root = workspace::root();
-    let plane = control_plane()?;
-    custom_resources(&plane, &root)?;
-    ui::line(format!(
-        "up after {}: export KUBECONFIG={}",
-        ui::duration(began.elapsed()),
-        plane.kubeconfig().display()
-    ));
-    // The stages to come, in order. They are errors and not silence: a demo that shows nothing has not succeeded.
-    let programs = programs(&root)?;
-    endpoints(&programs)?;
-    if args.keep {
-        ui::note("everything stays up. Ctrl-C stops it.");
-        loop {
-            std::thread::park();
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Stage 1: an API server.
-fn control_plane() -> Result<ControlPlane> {
-    let plane = ControlPlane::start(Tools::from_env()?)?;
-    ui::note(format!("control plane: {}", plane.source()));
-    Ok(plane)
-}
-
-/// Stage 2: our kinds on it.
-fn custom_resources(plane: &ControlPlane, root: &Path) -> Result<()> {
-    let folder = root.join("crds");
-    let warnings = plane.install_crds(&folder).context("installing the CRDs")?;
-    for warning in warnings {
-        ui::note(format!("warning from the API server: {warning}"));
-    }
-    let kinds =
-        plane.kubectl(&["api-resources", "--api-group", crate::control_plane::GROUP, "-o", "name"])?;
-    if kinds.trim().is_empty() {
-        bail!("{} holds no CRDs: cargo xtask generate", folder.display());
-    }
-    ui::note(format!("CRDs: {} kinds", kinds.lines().count()));
-    Ok(())
-}
-
-/// The programs that the demo shows.
-#[derive(Debug)]
-struct Programs {
-    simulator: PathBuf,
-    operator: PathBuf,
-}
-
-/// Stage 3: the operator and the simulated endpoints, built.
-fn programs(root: &Path) -> Result<Programs> {
-    let folder = crate::testing::build::programs(root)?;
-    let program = |name: &str| -> Result<PathBuf> {
-        let path = folder.join(name);
-        if path.is_file() { Ok(path) } else { bail!("there is no program {name} in the workspace yet") }
+    let ports = match args.port_base {
+        None => Ports::DEFAULT,
+        Some(base) => Ports::from_base(base)
+            .with_context(|| format!("--port-base {base}: there are no four ports from there on"))?,
     };
-    Ok(Programs { simulator: program("skyy-sim")?, operator: program("skyy-operator")? })
+    if !(args.speed.is_finite() && args.speed > 0.0) {
+        bail!("--speed {}: a number above 0", args.speed);
+    }
+    let settings = Settings { ports, speed: args.speed, timeout: Duration::from_secs(args.timeout) };
+    let prepared = stages::prepare(settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    if args.check {
+        return runtime.block_on(checks::run(&prepared, args.only.as_deref(), args.seed));
+    }
+    runtime.block_on(show(&prepared, args.keep))
 }
 
-/// Stage 4: simulated endpoints, the operator, `desired_state/`.
-fn endpoints(programs: &Programs) -> Result<()> {
-    bail!(
-        "starting the simulated endpoints ({}) and the operator ({}) is not part of the demo yet",
-        programs.simulator.display(),
-        programs.operator.display()
-    )
+async fn show(prepared: &Prepared, keep: bool) -> Result<ExitCode> {
+    let mut demo = prepared.start().await?;
+    let applied = demo.apply()?;
+    let result = converge::converge(&mut demo, applied, false).await;
+    match &result {
+        Ok(times) => {
+            summary::print(&demo, times).await?;
+            summary::try_next(&demo, keep)?;
+        }
+        // Kept up, it can be looked into.
+        Err(error) if keep => {
+            ui::note(format!("error: {error:#}"));
+            summary::try_next(&demo, keep)?;
+        }
+        Err(_) => {}
+    }
+    if keep {
+        ui::note("everything stays up. Ctrl-C stops it.");
+        tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")?;
+        ui::note("stopping");
+    }
+    demo.finish()?;
+    result.map(|_| ExitCode::SUCCESS)
 }

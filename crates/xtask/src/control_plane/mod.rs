@@ -164,7 +164,21 @@ impl ControlPlane {
 
     /// Applies manifests server-side and returns the API server's warnings.
     pub fn apply(&self, manifests: &str) -> Result<Vec<String>, Error> {
-        let args = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+        self.kubectl_with(&["apply", "--server-side", "--force-conflicts", "-f", "-"], manifests)
+    }
+
+    /// Deletes what manifests name and waits until it is gone; what is not there is no error.
+    pub fn delete(&self, manifests: &str) -> Result<(), Error> {
+        self.kubectl_with(&["delete", "--ignore-not-found", "--timeout=300s", "-f", "-"], manifests)
+            .map(|_| ())
+    }
+
+    /// The same without waiting.
+    pub fn begin_delete(&self, manifests: &str) -> Result<(), Error> {
+        self.kubectl_with(&["delete", "--ignore-not-found", "--wait=false", "-f", "-"], manifests).map(|_| ())
+    }
+
+    fn kubectl_with(&self, args: &[&str], manifests: &str) -> Result<Vec<String>, Error> {
         let mut child = self
             .kubectl_command()
             .args(args)
@@ -177,7 +191,7 @@ impl ControlPlane {
             // kubectl reads all of it before it answers; if it ends early, its stderr says why.
             let _ = stdin.write_all(manifests.as_bytes());
         }
-        finished(&args, child.wait_with_output().context("running kubectl")?).map(|(_, warnings)| warnings)
+        finished(args, child.wait_with_output().context("running kubectl")?).map(|(_, warnings)| warnings)
     }
 
     /// Applies every CRD in a folder, waits until the API server serves them, and returns its warnings.
@@ -202,10 +216,10 @@ impl ControlPlane {
         Ok(warnings)
     }
 
-    /// A kubeconfig for a ServiceAccount, with a token from the TokenRequest API that is good for an hour. The
+    /// A kubeconfig for a ServiceAccount, with a token from the TokenRequest API that is good for a day. The
     /// account must exist; what it may do is what RBAC gives it.
     pub fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf, Error> {
-        let token = self.kubectl(&["create", "token", name, "--namespace", namespace, "--duration=1h"])?;
+        let token = self.kubectl(&["create", "token", name, "--namespace", namespace, "--duration=24h"])?;
         let config = self.kubectl(&["config", "view", "--flatten", "--raw", "-o", "json"])?;
         let invalid = |error: serde_json::Error| Error::Kubectl {
             what: String::from("config view"),
