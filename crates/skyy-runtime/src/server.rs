@@ -40,7 +40,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<SocketAddr, ListenError> {
     let failed = |cause| ListenError { address, cause };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listener = listen(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     let router = Router::new()
         .route("/metrics", get(metrics_text))
@@ -54,6 +54,19 @@ pub async fn serve(
         }
     });
     Ok(bound)
+}
+
+/// A process that was killed a moment ago may still hold the port.
+async fn listen(address: SocketAddr) -> Result<TcpListener, std::io::Error> {
+    for _ in 0..20 {
+        match TcpListener::bind(address).await {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+            other => return other,
+        }
+    }
+    TcpListener::bind(address).await
 }
 
 async fn metrics_text(

@@ -156,6 +156,8 @@ impl Kind for CephPoolKind {
 /// The client's words in the planner's.
 fn as_planned(pool: skyy_ceph::Pool) -> Pool {
     let short = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    // A manager that has just taken over has no figures yet and says zero: a full pool must not look empty.
+    let counted = !pool.pg_status.is_empty() && !pool.pg_status.keys().any(|state| state.contains("unknown"));
     Pool {
         id: i64::try_from(pool.id).unwrap_or(i64::MAX),
         name: pool.name,
@@ -166,8 +168,8 @@ fn as_planned(pool: skyy_ceph::Pool) -> Pool {
         applications: pool.application_metadata,
         quota_bytes: pool.quota_max_bytes,
         quota_objects: pool.quota_max_objects,
-        stored_bytes: Some(pool.stats.stored),
-        stored_objects: Some(pool.stats.objects),
+        stored_bytes: counted.then_some(pool.stats.stored),
+        stored_objects: counted.then_some(pool.stats.objects),
     }
 }
 
