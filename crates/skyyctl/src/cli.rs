@@ -2,6 +2,9 @@
 //!
 //! Words and exit codes only; the work is in the modules that the commands name.
 
+mod status;
+mod validate;
+
 use std::{
     io::{self, Write},
     path::PathBuf,
@@ -29,6 +32,10 @@ pub struct Cli {
 enum Command {
     /// Turn files of the prototype into resources
     Import(Box<ImportArgs>),
+    /// Check files without a cluster
+    Validate(validate::ValidateArgs),
+    /// Show what is not Ready, and why
+    Status(status::StatusArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -109,6 +116,8 @@ fn word(text: &str) -> Result<String, String> {
 pub fn run(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Import(args) => run_import(*args, out, err),
+        Command::Validate(args) => validate::run(&args, &mut io::stdin().lock(), out),
+        Command::Status(args) => wait(status::run(&args, out)),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "skyyctl", &mut text);
@@ -116,6 +125,14 @@ pub fn run(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// The exit code where something is to be done or not yet as it should be: no failure, and not nothing.
+const SOMETHING: u8 = 2;
+
+/// Waits for work that talks to others.
+fn wait(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
 fn run_import(args: ImportArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<ExitCode> {

@@ -3,8 +3,14 @@
 //! A library so that both names are one program, and so that tests need no process.
 
 pub mod cli;
+pub mod cluster;
 pub mod import;
+pub mod manifests;
 pub mod output;
+pub mod rows;
+pub mod status;
+pub mod validate;
+pub mod world;
 
 use std::{
     io::{self, Write as _},
