@@ -424,7 +424,17 @@ fn is_ready(view: &GuestView) -> bool {
 
 /// What was running when it was last looked at, and is not now, was changed by somebody else.
 fn note_drift(notes: &mut Vec<Note>, view: &GuestView, mode: Mode) {
-    if mode == Mode::PlanOnly || view.goal != GuestGoal::Running || view.record.phase != GuestPhase::Running {
+    if mode == Mode::PlanOnly || view.goal != GuestGoal::Running {
+        return;
+    }
+    if let Sight::Foreign { name } = &view.sight {
+        let message = format!(
+            "the id {} reserved for {} is taken by {name:?}, which does not carry its mark; it is left alone, and another id is reserved",
+            view.record.vmid, view.record.name
+        );
+        notes.push(Note { warning: true, reason: "IdTaken".into(), message });
+    }
+    if view.record.phase != GuestPhase::Running {
         return;
     }
     let what = match &view.sight {
