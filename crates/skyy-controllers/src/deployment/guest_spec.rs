@@ -25,7 +25,7 @@ impl Deployments {
     }
 
     /// What a guest should be.
-    pub(super) async fn guest_spec(
+    pub async fn guest_spec(
         &self,
         deployment: &Deployment,
         record: &Record,

@@ -93,6 +93,13 @@ pub enum Action {
 /// The actions of one pass, by the place of the guest in what was seen.
 pub struct Plan(Vec<(usize, String, Action)>);
 
+impl Plan {
+    /// Each guest's name with what is done for it.
+    pub fn actions(&self) -> impl Iterator<Item = (&str, &Action)> {
+        self.0.iter().map(|(_, guest, action)| (guest.as_str(), action))
+    }
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, (_, guest, action)) in self.0.iter().enumerate() {
