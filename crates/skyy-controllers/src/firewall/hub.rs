@@ -350,6 +350,8 @@ impl Worker {
         if let Err(end) = self.carry_out(&*api, &first, withdrawals, &mut refused).await {
             if let End::Failed(failure) = &end {
                 self.answer_unfinished(&asks, &first, failure);
+            } else if self.hub.stop.is_cancelled() {
+                self.make_effective(&*api).await;
             }
             return end;
         }
@@ -465,6 +467,19 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// The batch ends here for good: what of it was written must not wait for the next process. Where that fails, the next
+    /// process does it.
+    async fn make_effective(&mut self, api: &impl FirewallApi) {
+        for subsystem in self.unapplied.clone() {
+            match api.call(&Call::Apply(subsystem)).await {
+                Ok(()) => drop(self.unapplied.remove(&subsystem)),
+                Err(error) => {
+                    tracing::warn!(firewall = self.hub.name, %subsystem, message = error.failure.message, "not made effective");
+                }
+            }
+        }
     }
 
     /// What was right when it was last looked at, and is not now, was changed by somebody else.
