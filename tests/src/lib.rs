@@ -1,1 +1,0 @@
-//! Holds the integration suite; nothing to link against.
