@@ -34,7 +34,9 @@ fn every_field_is_documented() {
             &json!({"properties": {"spec": root["spec"], "status": root["status"]}}),
             &mut found,
         );
-        found.retain(|field| !field.ends_with(".spec") && !field.ends_with(".status"));
+        // The two roots are named by every custom resource alike.
+        let roots = [format!("{}.spec", crd.spec.names.kind), format!("{}.status", crd.spec.names.kind)];
+        found.retain(|field| !roots.contains(field));
         assert!(found.is_empty(), "without a description: {found:?}");
     }
 }
@@ -72,6 +74,7 @@ fn short_names_are_told_apart() {
 }
 
 #[track_caller]
+#[allow(clippy::unwrap_used)] // a helper of tests, which clippy does not see as one
 fn check<K>(kind: &str, spec: Value, expected: &str)
 where
     K: serde::Serialize + serde::de::DeserializeOwned + kube::CustomResourceExt,

@@ -285,6 +285,10 @@ fn cloud_init(spec: &GuestSpec, config: &Config, changes: &mut Vec<Change>) {
     }
 }
 
+fn hex(digit: u8) -> char {
+    char::from_digit(u32::from(digit), 16).unwrap_or('0').to_ascii_uppercase()
+}
+
 /// Keys as Proxmox wants them: one a line, escaped inside the value.
 fn ssh_keys_value(keys: &str) -> String {
     let mut escaped = String::new();
@@ -293,7 +297,7 @@ fn ssh_keys_value(keys: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             escaped.push(char::from(byte));
         } else {
-            escaped.push_str(&format!("%{byte:02X}"));
+            escaped.extend(['%', hex(byte >> 4), hex(byte & 15)]);
         }
     }
     escaped

@@ -95,10 +95,10 @@ fn after(config: &Config, step: &Step) -> Config {
             let old = config.keys[disk].clone();
             let mut value = PropertyString::parse(&old);
             value.pairs.retain(|(key, _)| key != "size");
-            let volume = value.pairs.iter().map(|(k, v)| format!(",{k}={v}")).collect::<String>();
+            let volume: Vec<String> = value.pairs.iter().map(|(k, v)| format!(",{k}={v}")).collect();
             config.keys.insert(
                 disk.clone(),
-                format!("{}{volume},size={}G", value.bare.unwrap_or_default(), bytes >> 30),
+                format!("{}{},size={}G", value.bare.unwrap_or_default(), volume.concat(), bytes >> 30),
             );
         }
         Step::Clone | Step::Start | Step::Stop | Step::Destroy | Step::Wait(_) => {}
@@ -117,7 +117,7 @@ fn a_life_from_nothing_to_running_and_back() {
     check(
         &ours(false, cloned()),
         GuestGoal::Running,
-        expect![[r#"
+        expect![[r"
             configure at d1
             ciuser: ops
             cores: 8
@@ -128,7 +128,7 @@ fn a_life_from_nothing_to_running_and_back() {
             scsi1: ceph-vm:100,serial=skyy-data
             sshkeys: ssh-ed25519%20AAAA%2B%2F%3D%20ops
             tags: skyy-0f0f0f0f-6f1d5a52;ubuntu-24-04-gpu
-            delete []"#]],
+            delete []"]],
     );
     let step = plan(&spec(), &ours(false, cloned()), GuestGoal::Running).unwrap().unwrap();
     let configured = after(&cloned(), &step);
