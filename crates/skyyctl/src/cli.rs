@@ -2,6 +2,7 @@
 //!
 //! Words and exit codes only; the work is in the modules that the commands name.
 
+mod plan;
 mod status;
 mod validate;
 
@@ -34,6 +35,8 @@ enum Command {
     Import(Box<ImportArgs>),
     /// Check files without a cluster
     Validate(validate::ValidateArgs),
+    /// Show what the operator would do now, and change nothing
+    Plan(Box<plan::PlanArgs>),
     /// Show what is not Ready, and why
     Status(status::StatusArgs),
     /// Print completions for a shell
@@ -117,6 +120,7 @@ pub fn run(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result
     match cli.command {
         Command::Import(args) => run_import(*args, out, err),
         Command::Validate(args) => validate::run(&args, &mut io::stdin().lock(), out),
+        Command::Plan(args) => wait(plan::run(&args, &mut io::stdin(), out, err)),
         Command::Status(args) => wait(status::run(&args, out)),
         Command::Completions { shell } => {
             let mut text = Vec::new();

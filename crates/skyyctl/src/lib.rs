@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod import;
 pub mod manifests;
 pub mod output;
+pub mod plan;
 pub mod rows;
 pub mod status;
 pub mod validate;

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     ByteString,
     api::core::v1::{ConfigMap, Namespace, Secret},
+    apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
+use kube::core::{Selector, SelectorExt as _};
 use serde_json::Value;
 use skyy_api::{
     AddressClaim, AddressPool, CephCluster, CephPool, Deployment, DhcpReservation, Firewall, FirewallRule,
@@ -95,6 +97,30 @@ impl World {
         }
     }
 
+    /// An object of one of our kinds as JSON.
+    pub fn find(&self, kind: &str, key: &(String, String)) -> Result<Option<Value>, serde_json::Error> {
+        macro_rules! found {
+            ($table:ident) => {
+                self.$table.get(key).map(serde_json::to_value).transpose()
+            };
+        }
+        match kind {
+            "ProxmoxCluster" => found!(proxmox_clusters),
+            "ProxmoxHost" => found!(proxmox_hosts),
+            "Deployment" => found!(deployments),
+            "Firewall" => found!(firewalls),
+            "FirewallRule" => found!(firewall_rules),
+            "VirtualIP" => found!(virtual_ips),
+            "NatMapping" => found!(nat_mappings),
+            "DhcpReservation" => found!(dhcp_reservations),
+            "AddressPool" => found!(address_pools),
+            "AddressClaim" => found!(address_claims),
+            "CephCluster" => found!(ceph_clusters),
+            "CephPool" => found!(ceph_pools),
+            _ => Ok(None),
+        }
+    }
+
     /// The value of a key of a Secret, if both are here and it is text.
     pub fn secret(&self, reference: &SecretKeyRef) -> Option<String> {
         let secret = self.secrets.get(&(reference.namespace.clone(), reference.name.clone()))?;
@@ -110,4 +136,9 @@ impl World {
         labels.entry("kubernetes.io/metadata.name".to_owned()).or_insert_with(|| name.to_owned());
         Some(labels)
     }
+}
+
+/// Whether a selector takes these labels. One that cannot be read takes none.
+pub fn allows(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+    Selector::try_from(selector.clone()).is_ok_and(|selector| selector.matches(labels))
 }

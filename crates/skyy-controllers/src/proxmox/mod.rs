@@ -9,7 +9,7 @@ mod inventory;
 
 pub use cluster_kind::ProxmoxClusterKind;
 pub use failure::failure;
-pub use host_kind::{ProxmoxHostKind, node_of};
+pub use host_kind::{Plan as HostAction, ProxmoxHostKind, node_of};
 pub(crate) use hub::node_name;
 pub use hub::{ClusterHub, Clusters, Settings, Wakers};
 pub use inventory::{Inventory, NodeDetails};

@@ -127,6 +127,29 @@ pub fn validate(manifests: &Manifests) -> Validated {
     Validated { counts, findings: set.report.sorted() }
 }
 
+/// All objects as the API server would store them, status apart.
+pub fn completed(manifests: &Manifests) -> Vec<Value> {
+    let kinds = kinds();
+    let complete = |manifest: &Manifest| {
+        let ours = group_of(manifest.api_version()) == GROUP;
+        match kinds.get(manifest.kind()).filter(|_| ours) {
+            Some(kind) => stored(kind, manifest),
+            None => manifest.value.clone(),
+        }
+    };
+    manifests.objects.iter().map(complete).collect()
+}
+
+/// An object as the API server would store it. It takes a status from the status subresource alone.
+fn stored(kind: &Kind, manifest: &Manifest) -> Value {
+    let mut value = manifest.value.clone();
+    if let Some(object) = value.as_object_mut() {
+        object.remove("status");
+    }
+    schema::complete(&kind.schema, &mut value);
+    value
+}
+
 fn kinds() -> HashMap<String, Kind> {
     let kinds = skyy_api::all_crds().into_iter().filter_map(|crd| {
         let version = crd.spec.versions.into_iter().find(|version| version.name == VERSION)?;
@@ -157,12 +180,7 @@ fn only_one(set: &mut Set<'_>, n: usize, manifest: &Manifest) -> bool {
 
 /// One object against its CRD: what would be stored, and what is wrong.
 fn one(kind: &Kind, checker: &Checker, manifest: &Manifest) -> (Value, Vec<Problem>) {
-    let mut value = manifest.value.clone();
-    // The API server takes a status from the status subresource alone.
-    if let Some(object) = value.as_object_mut() {
-        object.remove("status");
-    }
-    schema::complete(&kind.schema, &mut value);
+    let value = stored(kind, manifest);
     let mut problems = metadata(manifest);
     checker.check(&kind.schema, &value, &Path::root(), &mut problems);
     if problems.is_empty() {

@@ -5,12 +5,14 @@
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::core::{Selector, SelectorExt};
 use skyy_api::{SecretKeyRef, common::LocalKeyRef};
 
 use super::Set;
-use crate::{import::report::Level, manifests::path::Path, world::World};
+use crate::{
+    import::report::Level,
+    manifests::path::Path,
+    world::{World, allows},
+};
 
 /// One name of another object, and where it stands.
 struct Reference {
@@ -195,7 +197,7 @@ fn namespaces(set: &mut Set<'_>) {
             let allowed = world.firewalls.get(&key).map(|firewall| &firewall.spec.allowed_namespaces);
             let labels = world.namespace_labels(namespace);
             let (Some(allowed), Some(labels)) = (allowed, labels) else { return };
-            if takes(allowed, &labels) {
+            if allows(allowed, &labels) {
                 return;
             }
             let (owner, name) = object.clone();
@@ -230,9 +232,4 @@ fn namespaces(set: &mut Set<'_>) {
             set.say(Level::Warning, n, &Path::parse(path), &message);
         }
     }
-}
-
-fn takes(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    // A selector that cannot be read is told elsewhere.
-    Selector::try_from(selector.clone()).is_ok_and(|selector| selector.matches(labels))
 }
