@@ -371,6 +371,7 @@ fn proxmox_wakers(
         cluster: clusters.waker(),
         hosts: objects_of(hosts, |host| &host.spec.cluster),
         deployments: deployments.waker(),
+        all_deployments: objects_of(deployments, |deployment| &deployment.spec.cluster),
     }
 }
 

@@ -49,8 +49,10 @@ pub struct Wakers {
     pub cluster: Waker,
     /// The ProxmoxHosts of the cluster of this name.
     pub hosts: Arc<dyn Fn(&str) + Send + Sync>,
-    /// The Deployments.
+    /// The Deployments, one by one.
     pub deployments: Waker,
+    /// All Deployments on the cluster of this name.
+    pub all_deployments: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 /// The hub of one cluster.
@@ -503,6 +505,13 @@ impl Reader {
             (Some(Err(before)), Err(now)) => before != now,
             _ => true,
         };
+        // A node whose details are known for the first time may be the host that somebody waits for.
+        let known = |view: &Result<Arc<Inventory>, Failure>| {
+            view.as_ref().map_or(0, |inventory| inventory.nodes.len())
+        };
+        if everybody || before.as_ref().map_or(0, known) != known(&seen) {
+            (self.wakers.all_deployments)(&self.hub.name);
+        }
         let interest = lock(&self.hub.interest).clone();
         let face =
             |view: &Arc<Inventory>, vmid: u32| -> Option<Face> { view.face(Vmid::try_from(vmid).ok()?) };
