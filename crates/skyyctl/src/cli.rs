@@ -2,6 +2,7 @@
 //!
 //! Words and exit codes only; the work is in the modules that the commands name.
 
+mod explain;
 mod plan;
 mod status;
 mod validate;
@@ -37,6 +38,8 @@ enum Command {
     Validate(validate::ValidateArgs),
     /// Show what the operator would do now, and change nothing
     Plan(Box<plan::PlanArgs>),
+    /// Show why things are as they are
+    Explain(explain::ExplainArgs),
     /// Show what is not Ready, and why
     Status(status::StatusArgs),
     /// Print completions for a shell
@@ -121,6 +124,7 @@ pub fn run(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result
         Command::Import(args) => run_import(*args, out, err),
         Command::Validate(args) => validate::run(&args, &mut io::stdin().lock(), out),
         Command::Plan(args) => wait(plan::run(&args, &mut io::stdin(), out, err)),
+        Command::Explain(args) => wait(explain::run(&args, out)),
         Command::Status(args) => wait(status::run(&args, out)),
         Command::Completions { shell } => {
             let mut text = Vec::new();

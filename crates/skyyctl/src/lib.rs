@@ -4,6 +4,7 @@
 
 pub mod cli;
 pub mod cluster;
+pub mod explain;
 pub mod import;
 pub mod manifests;
 pub mod output;
