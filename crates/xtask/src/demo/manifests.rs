@@ -108,6 +108,20 @@ impl Manifests {
         let pools = self.0.iter().filter(|document| is(document, "CephPool"));
         pools.filter_map(|document| document["metadata"]["name"].as_str()).collect()
     }
+
+    /// How many deletions the Firewall takes at once without asking.
+    pub fn delete_limit(&self) -> Option<usize> {
+        let firewall = self.0.iter().find(|document| is(document, "Firewall"))?;
+        usize::try_from(firewall["spec"]["limits"]["maxDeletesPerBatch"].as_u64()?).ok()
+    }
+
+    /// The names of the Ceph pools that outlive their objects: they hold data, so that is what they do unless told
+    /// otherwise.
+    pub fn kept_pools(&self) -> Vec<&str> {
+        let pools = self.0.iter().filter(|document| is(document, "CephPool"));
+        let kept = pools.filter(|pool| pool["spec"]["deletionPolicy"] != "Delete");
+        kept.filter_map(|pool| pool["metadata"]["name"].as_str()).collect()
+    }
 }
 
 /// The kinds that are rows on a firewall.

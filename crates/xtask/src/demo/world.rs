@@ -114,14 +114,17 @@ impl World {
         store.map(|(_, store)| store.state()).unwrap_or_default()
     }
 
-    /// The version of every object, by kind and name.
-    pub fn versions(&self) -> BTreeMap<String, String> {
-        let versions = |kind: Kind| {
-            kind.objects
-                .into_iter()
-                .map(move |object| (format!("{} {}", kind.name, object.name), object.version))
-        };
-        self.look().into_iter().flat_map(versions).collect()
+    /// Every object with its version and all it says, by kind and name.
+    pub fn contents(&self) -> BTreeMap<String, (String, serde_json::Value)> {
+        let mut contents = BTreeMap::new();
+        for (resource, store) in &self.kinds {
+            for object in store.state() {
+                let version = object.resource_version().unwrap_or_default();
+                contents
+                    .insert(format!("{} {}", resource.kind, named(&object)), (version, object.data.clone()));
+            }
+        }
+        contents
     }
 
     /// The client, for what is asked once.
@@ -158,9 +161,7 @@ impl fmt::Debug for World {
 }
 
 fn judge(object: &DynamicObject) -> Object {
-    let name = object
-        .namespace()
-        .map_or_else(|| object.name_any(), |space| format!("{space}/{}", object.name_any()));
+    let name = named(object);
     let version = object.resource_version().unwrap_or_default();
     let status = &object.data["status"];
     let ready = status["conditions"]
@@ -184,6 +185,11 @@ fn judge(object: &DynamicObject) -> Object {
         let _ = write!(message, " (of an earlier spec)");
     }
     Object { name, ready: is_ready, reason, message, version }
+}
+
+fn named(object: &DynamicObject) -> String {
+    let name = object.name_any();
+    object.namespace().map_or_else(|| name.clone(), |space| format!("{space}/{name}"))
 }
 
 /// How often the world is looked at.
