@@ -25,11 +25,7 @@ impl Deployments {
     }
 
     /// What a guest should be.
-    pub async fn guest_spec(
-        &self,
-        deployment: &Deployment,
-        record: &Record,
-    ) -> Result<GuestSpec, Failure> {
+    pub async fn guest_spec(&self, deployment: &Deployment, record: &Record) -> Result<GuestSpec, Failure> {
         let spec = &deployment.spec;
         let size = |field: &str, quantity: &_| {
             quantity::bytes(quantity)
