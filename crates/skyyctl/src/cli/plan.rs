@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use skyy_api::SecretKeyRef;
 
 use crate::{
-    cluster::{self, Cluster},
+    cluster::{self, Cluster, Kind},
     import::report::Level,
     manifests::{Manifests, files},
     output::{self, Format},
@@ -89,8 +89,9 @@ pub(super) async fn run(
     if let Some(cluster) = &cluster {
         fill(&mut world, cluster).await?;
     }
+    let kinds = cluster::kinds();
     for object in overlay.into_iter().chain(secrets) {
-        lay_over(&mut world, object, &namespace)?;
+        lay_over(&mut world, object, &kinds, &namespace)?;
     }
     if let Some(cluster) = &cluster {
         secrets_of(&mut world, cluster, err).await?;
@@ -171,13 +172,13 @@ async fn fill(world: &mut World, cluster: &Cluster) -> anyhow::Result<()> {
 }
 
 /// Lays an object of a file over the one that is there, as `kubectl apply` would: identity and status stay.
-fn lay_over(world: &mut World, mut object: Value, namespace: &str) -> anyhow::Result<()> {
+fn lay_over(world: &mut World, mut object: Value, kinds: &[Kind], namespace: &str) -> anyhow::Result<()> {
     let text = |object: &Value, pointer: &str| {
         object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
     let ours = group_of(&text(&object, "/apiVersion")) == skyy_api::GROUP;
     let kind = text(&object, "/kind");
-    let in_a_namespace = match cluster::kinds().into_iter().find(|known| ours && known.name == kind) {
+    let in_a_namespace = match kinds.iter().find(|known| ours && known.name == kind) {
         Some(kind) => kind.namespaced,
         None => ["Secret", "ConfigMap"].contains(&kind.as_str()),
     };
@@ -189,31 +190,23 @@ fn lay_over(world: &mut World, mut object: Value, namespace: &str) -> anyhow::Re
     }
     let key = (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
     let before = if ours { world.find(&kind, &key)? } else { None };
-    match before {
-        Some(before) => {
-            let mut both = before;
-            both["spec"] = object["spec"].take();
-            for field in ["labels", "annotations"] {
-                let Some(Value::Object(new)) = object["metadata"].get_mut(field).map(Value::take) else {
-                    continue;
-                };
-                let kept = both["metadata"]
-                    .as_object_mut()
-                    .map(|metadata| metadata.entry(field).or_insert_with(|| json!({})));
-                if let Some(Value::Object(kept)) = kept {
-                    kept.extend(new);
-                }
-            }
-            world.insert(&both)?;
+    let Some(mut both) = before else {
+        // What will be made has no uid yet; what is remembered by uid needs one.
+        if ours {
+            object["metadata"]["uid"] = json!(format!("new-{}-{}-{}", kind.to_lowercase(), key.0, key.1));
         }
-        None => {
-            // What will be made has no uid yet; what is remembered by uid needs one.
-            if ours {
-                object["metadata"]["uid"] = json!(format!("new-{}-{}-{}", kind.to_lowercase(), key.0, key.1));
-            }
-            world.insert(&object)?;
+        world.insert(&object)?;
+        return Ok(());
+    };
+    both["spec"] = object["spec"].take();
+    for field in ["labels", "annotations"] {
+        let Some(Value::Object(new)) = object["metadata"].get_mut(field).map(Value::take) else { continue };
+        let Some(metadata) = both["metadata"].as_object_mut() else { continue };
+        if let Value::Object(kept) = metadata.entry(field).or_insert_with(|| json!({})) {
+            kept.extend(new);
         }
     }
+    world.insert(&both)?;
     Ok(())
 }
 

@@ -119,20 +119,25 @@ fn tell(
     installation: &str,
 ) {
     let asked: BTreeMap<&Owner, &Ask> = asks.asks.iter().map(|ask| (&ask.owner, ask)).collect();
-    let held = asked.values().filter(|ask| ask.held).count();
-    if held > 0 {
-        let message = format!("{held} rows are only planned, as the annotation {PLAN_ONLY_ANNOTATION} says");
-        shown.hold(firewall, Reason::PlanOnly, message);
-    }
     for (owner, verdict) in &planned.verdicts {
         match verdict {
-            Verdict::Change { actions, .. } => {
-                let goal = asked.get(owner).map_or(Goal::Present, |ask| ask.goal);
-                let sign = match goal {
+            Verdict::Change { actions, .. } if asked.get(owner).is_some_and(|ask| ask.held) => {
+                let what = actions.join("; ");
+                let message = format!("{what}: held back by the annotation {PLAN_ONLY_ANNOTATION}");
+                shown.hold(title(owner), Reason::PlanOnly, message);
+            }
+            // It is refused with others, or waits for the next round: that is said once.
+            Verdict::Change { steps, .. } if steps.is_empty() => {}
+            Verdict::Change { actions, steps } => {
+                let makes = |n: &usize| {
+                    matches!(planned.steps.get(*n), Some(Step::Create { .. } | Step::Replace { .. }))
+                };
+                let sign = match asked.get(owner).map_or(Goal::Present, |ask| ask.goal) {
                     Goal::Absent => Sign::Remove,
-                    Goal::Present if is_there(owner, observed, installation) => Sign::Change,
-                    Goal::Present => Sign::Add,
-                    Goal::Released => Sign::Change,
+                    Goal::Present if !is_there(owner, observed, installation) && steps.iter().any(makes) => {
+                        Sign::Add
+                    }
+                    Goal::Present | Goal::Released => Sign::Change,
                 };
                 let (object, what) = (title(owner), actions.join("; "));
                 shown.changes.push(Change { sign, thing: thing(owner.kind), object, what });

@@ -50,8 +50,12 @@ pub(super) async fn plan(
     let any_firewall = world.firewalls.keys().any(|(_, name)| is_meant(name));
     let session = Session::new(world)?;
     let secrets = Secrets::new(session.client.clone(), |_, _| {});
-    let wakers =
-        Wakers { cluster: Session::waker(), hosts: Session::nobody(), deployments: Session::waker(), all_deployments: Session::nobody() };
+    let wakers = Wakers {
+        cluster: Session::waker(),
+        hosts: Session::nobody(),
+        deployments: Session::waker(),
+        all_deployments: Session::nobody(),
+    };
     let hubs = Arc::new(Clusters::new(secrets, Arc::new(Quiet), wakers, session.stop.clone()));
     let mut shown = Vec::new();
     for name in names.iter().filter(|name| is_meant(name) || any_firewall) {

@@ -12,7 +12,7 @@ use super::memory;
 use crate::world::World;
 
 /// How long the first look at an endpoint may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 /// How soon to see whether it is done.
 pub(super) const SOON: Duration = Duration::from_millis(50);
 

@@ -77,17 +77,13 @@ fn look(set: &Set<'_>, to: &Target) -> Option<(Level, String)> {
                 ));
             }
             let place = (namespace.clone(), name.clone());
-            let keys: Vec<&str> = match *kind {
-                "Secret" => {
-                    let data = set.world.secrets.get(&place).and_then(|secret| secret.data.as_ref());
-                    data.map(|data| data.keys().map(String::as_str).collect())
-                }
-                _ => {
-                    let data = set.world.config_maps.get(&place).and_then(|map| map.data.as_ref());
-                    data.map(|data| data.keys().map(String::as_str).collect())
-                }
-            }
-            .unwrap_or_default();
+            let keys: Vec<&str> = if *kind == "Secret" {
+                let data = set.world.secrets.get(&place).and_then(|secret| secret.data.as_ref());
+                data.into_iter().flat_map(|data| data.keys().map(String::as_str)).collect()
+            } else {
+                let data = set.world.config_maps.get(&place).and_then(|map| map.data.as_ref());
+                data.into_iter().flat_map(|data| data.keys().map(String::as_str)).collect()
+            };
             if keys.contains(&key.as_str()) {
                 return None;
             }

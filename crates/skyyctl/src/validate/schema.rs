@@ -45,7 +45,9 @@ pub fn complete(schema: &Value, value: &mut Value) {
         }
         Value::Array(items) => {
             if let Some(schema) = schema.get("items") {
-                items.iter_mut().for_each(|item| complete(schema, item));
+                for item in items {
+                    complete(schema, item);
+                }
             }
         }
         _ => {}
@@ -108,8 +110,9 @@ impl Checker {
         for (key, value) in map {
             let path = path.key(key);
             match (properties.get(key), additional) {
-                (Some(schema), _) => self.check(schema, value, &path, problems),
-                (None, Some(schema @ Value::Object(_))) => self.check(schema, value, &path, problems),
+                (Some(schema), _) | (None, Some(schema @ Value::Object(_))) => {
+                    self.check(schema, value, &path, problems);
+                }
                 (None, Some(Value::Bool(true))) => {}
                 (None, _) if open || properties.is_empty() => {}
                 (None, _) => {
