@@ -1,3 +1,5 @@
+//! Pools: made, changed, given up, and above all left alone.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! Nodes: bridges and repositories, and what must never be changed.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
