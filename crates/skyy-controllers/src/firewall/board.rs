@@ -33,6 +33,10 @@ struct Asked {
     ask: Ask,
     since: Instant,
     answer: Option<Answer>,
+    /// The request to look now that was heard last.
+    look: Option<String>,
+    /// The answer is from before that request.
+    stale: bool,
 }
 
 /// The asks of one firewall with their answers.
@@ -52,9 +56,20 @@ impl Board {
         }
         self.changes += 1;
         // An ask that was changed or held back must not be carried out as it was.
-        if self.asks.insert(ask.owner.clone(), Asked { ask, since: Instant::now(), answer: None }).is_some() {
+        let asked = Asked { ask, since: Instant::now(), answer: None, look: None, stale: false };
+        if self.asks.insert(asked.ask.owner.clone(), asked).is_some() {
             self.withdrawals += 1;
         }
+        true
+    }
+
+    /// A person wants this ask answered anew. True when this request was not heard before.
+    pub(super) fn look_for(&mut self, owner: &Owner, request: &str) -> bool {
+        let Some(asked) = self.asks.get_mut(owner) else { return false };
+        if asked.look.as_deref() == Some(request) {
+            return false;
+        }
+        (asked.look, asked.stale, asked.since) = (Some(request.to_owned()), true, Instant::now());
         true
     }
 
@@ -70,8 +85,8 @@ impl Board {
     pub(super) fn know(&self, ask: &Ask) -> Known {
         match self.asks.get(&ask.owner) {
             Some(asked) if asked.ask == *ask => match &asked.answer {
-                Some(answer) => Known::Answered(Box::new(answer.clone())),
-                None => Known::Asked { since: asked.since.elapsed() },
+                Some(answer) if !asked.stale => Known::Answered(Box::new(answer.clone())),
+                _ => Known::Asked { since: asked.since.elapsed() },
             },
             _ => Known::Unasked,
         }
@@ -93,7 +108,7 @@ impl Board {
 
     /// Is there an ask without an answer?
     pub(super) fn anything_unanswered(&self) -> bool {
-        self.asks.values().any(|asked| asked.answer.is_none())
+        self.asks.values().any(|asked| asked.answer.is_none() || asked.stale)
     }
 
     /// Writes an answer to an ask, if that is still what is asked. True when the object should hear of it.
@@ -109,14 +124,17 @@ impl Board {
         });
         let answer = Some(Answer { verdict });
         // What was put right behind its back is news too, though the answer is the same.
-        let news = asked.answer != answer || self.repairs.contains_key(&ask.owner);
-        asked.answer = answer;
+        let news = asked.answer != answer || asked.stale || self.repairs.contains_key(&ask.owner);
+        (asked.answer, asked.stale) = (answer, false);
         news
     }
 
     /// Was this very ask in sync when it was last looked at?
     pub(super) fn was_in_sync(&self, ask: &Ask) -> bool {
-        matches!(self.know(ask), Known::Answered(answer) if answer.verdict == Ok(Verdict::InSync))
+        let asked = self.asks.get(&ask.owner).filter(|asked| asked.ask == *ask);
+        asked
+            .and_then(|asked| asked.answer.as_ref())
+            .is_some_and(|answer| answer.verdict == Ok(Verdict::InSync))
     }
 
     pub(super) fn note_repair(&mut self, owner: Owner, what: String) {
@@ -171,5 +189,21 @@ mod tests {
         assert!(board.anything_unanswered());
         board.withdraw(&ask("a", true).owner);
         assert_eq!(board.know(&ask("a", true)), Known::Unasked);
+    }
+
+    #[test]
+    fn a_request_to_look_now_is_answered_by_a_new_look_and_heard_once() {
+        let (mut board, ask) = (Board::default(), ask("a", false));
+        assert!(!board.look_for(&ask.owner, "now"), "nothing is asked yet");
+        board.declare(ask.clone());
+        board.answer(&ask, Ok(Verdict::InSync));
+        assert!(board.look_for(&ask.owner, "now"));
+        assert!(matches!(board.know(&ask), Known::Asked { .. }), "the old answer does not count");
+        assert!(board.was_in_sync(&ask), "what is put right now was right before");
+        assert!(board.anything_unanswered());
+        assert!(!board.look_for(&ask.owner, "now"), "the same request again is none");
+        assert!(board.answer(&ask, Ok(Verdict::InSync)), "the same answer is news to who asked for it");
+        assert!(matches!(board.know(&ask), Known::Answered(_)));
+        assert!(!board.look_for(&ask.owner, "now"));
     }
 }

@@ -45,6 +45,8 @@ pub struct Settings {
     pub paused: bool,
     /// Nothing is written.
     pub plan_only: bool,
+    /// The request to look now, as the annotation has it.
+    pub look_at: Option<String>,
 }
 
 /// What is known of a firewall as a whole.
@@ -68,6 +70,8 @@ pub struct Hub {
     board: Mutex<Board>,
     view: Mutex<Option<Result<View, Failure>>>,
     settings: Mutex<Settings>,
+    /// Since when these settings hold.
+    since: Mutex<Instant>,
     poke: Notify,
     stop: CancellationToken,
 }
@@ -95,9 +99,21 @@ impl Hub {
         lock(&self.board).take_repair(owner)
     }
 
-    /// What is known of the firewall; none before the first look.
+    /// What is known of the firewall; none before the first look under the settings as they are.
     pub fn view(&self) -> Option<Result<View, Failure>> {
         lock(&self.view).clone()
+    }
+
+    /// For how long these settings have held.
+    pub fn age(&self) -> Duration {
+        lock(&self.since).elapsed()
+    }
+
+    /// A person wants this ask answered anew.
+    pub fn look_for(&self, owner: &Owner, request: &str) {
+        if lock(&self.board).look_for(owner, request) {
+            self.poke();
+        }
     }
 
     /// Look now.
@@ -157,6 +173,9 @@ impl Firewalls {
                 changed
             };
             if changed {
+                // What was seen under other settings says nothing about these.
+                *lock(&hub.view) = None;
+                *lock(&hub.since) = Instant::now();
                 hub.poke();
             }
             return hub.clone();
@@ -165,7 +184,8 @@ impl Firewalls {
             name: name.to_owned(),
             board: Mutex::default(),
             view: Mutex::default(),
-            settings: Mutex::new(settings),
+            settings: Mutex::new(settings.clone()),
+            since: Mutex::new(Instant::now()),
             poke: Notify::new(),
             stop: self.stop.child_token(),
         });
@@ -185,6 +205,7 @@ impl Firewalls {
             row_by_row: BTreeSet::new(),
             failures: 0,
             restarted: true,
+            under: settings,
         };
         self.running.spawn(worker.run());
         // Rows that came before their hub wait for it.
@@ -251,6 +272,8 @@ struct Worker {
     row_by_row: BTreeSet<Table>,
     failures: u32,
     restarted: bool,
+    /// The settings of the batch.
+    under: Settings,
 }
 
 /// How a batch ended.
@@ -273,6 +296,7 @@ impl Worker {
                 () = tokio::time::sleep(wait) => {}
             }
             let settings = lock(&self.hub.settings).clone();
+            self.under.clone_from(&settings);
             let interval = Duration::from(settings.spec.interval);
             if settings.paused {
                 wait = interval;
@@ -566,6 +590,11 @@ impl Worker {
 
     fn see(&self, view: Result<View, Failure>) {
         let changed = {
+            let settings = lock(&self.hub.settings);
+            if *settings != self.under {
+                // They changed during the batch, and the next one is on its way.
+                return;
+            }
             let mut now = lock(&self.hub.view);
             let changed = now.as_ref() != Some(&view);
             *now = Some(view);

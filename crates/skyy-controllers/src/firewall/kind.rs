@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use kube::ResourceExt;
 use skyy_api::{
     DhcpReservation, Firewall, FirewallRule, FirewallStatus, NatMapping, Reason, VirtualIp,
-    common::CONFIRM_DELETES_ANNOTATION,
+    common::{CONFIRM_DELETES_ANNOTATION, RECONCILE_AT_ANNOTATION},
     condition::{Fact, REACHABLE},
     firewall::RowCount,
 };
@@ -34,15 +34,30 @@ pub struct FirewallKind {
 /// What was seen of a firewall.
 pub struct Seen {
     view: Option<Result<View, Failure>>,
+    /// For how long the hub has known what it is to look at.
+    age: Duration,
     attached: usize,
 }
 
+/// How long a first look may take before it is worth a status.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// A Firewall itself does nothing outside; there is only waiting.
-pub struct Wait(String);
+pub struct Wait {
+    what: String,
+    /// How long it is worth no status.
+    quiet: Duration,
+}
+
+impl Wait {
+    fn of(what: String) -> Self {
+        Self { what, quiet: Duration::ZERO }
+    }
+}
 
 impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.what)
     }
 }
 
@@ -67,6 +82,7 @@ fn settings(firewall: &Firewall, paused: bool, plan_only: bool) -> Settings {
             .and_then(|n| n.trim().parse().ok()),
         paused,
         plan_only,
+        look_at: firewall.annotations().get(RECONCILE_AT_ANNOTATION).cloned(),
     }
 }
 
@@ -86,34 +102,41 @@ impl Kind for FirewallKind {
         let attached = self.attached(&name);
         if goal == Goal::Absent && attached == 0 {
             self.hubs.remove(&name);
-            return Ok(Seen { view: None, attached });
+            return Ok(Seen { view: None, age: Duration::ZERO, attached });
         }
         let hub = self.hubs.ensure(&name, settings(firewall, false, mode == Mode::PlanOnly));
-        Ok(Seen { view: hub.view(), attached })
+        Ok(Seen { view: hub.view(), age: hub.age(), attached })
     }
 
     fn plan(&self, _: &Firewall, seen: &Seen, goal: Goal) -> Result<Option<Wait>, Failure> {
         if goal == Goal::Absent {
             return Ok((seen.attached > 0).then(|| {
-                Wait(format!(
+                Wait::of(format!(
                     "{} objects still name this Firewall; it stays until they are gone",
                     seen.attached
                 ))
             }));
         }
         match &seen.view {
-            None => Ok(Some(Wait("looking at the firewall for the first time".into()))),
+            None => Ok(Some(Wait {
+                what: "looking at the firewall for the first time".into(),
+                quiet: PATIENCE.saturating_sub(seen.age),
+            })),
             Some(Err(failure)) => Err(failure.clone()),
             Some(Ok(View { refusal: Some(refusal), .. })) => {
                 Err(Failure::terminal(Reason::TooManyDeletes, refusal.clone()))
             }
-            Some(Ok(view)) if !view.held.is_empty() => Ok(Some(Wait(view.held.join("\n")))),
+            Some(Ok(view)) if !view.held.is_empty() => Ok(Some(Wait::of(view.held.join("\n")))),
             Some(Ok(_)) => Ok(None),
         }
     }
 
-    async fn apply(&self, _: &Arc<Firewall>, _: &Seen, Wait(what): Wait) -> Result<Progress, Failure> {
-        Ok(Progress::working(what, Duration::from_secs(5)))
+    async fn apply(&self, _: &Arc<Firewall>, _: &Seen, wait: Wait) -> Result<Progress, Failure> {
+        // The hub wakes the object as soon as it has looked: after a restart, a status that is right stays as it is.
+        if !wait.quiet.is_zero() {
+            return Ok(Progress::Quiet { look_again: wait.quiet });
+        }
+        Ok(Progress::working(wait.what, Duration::from_secs(5)))
     }
 
     fn report(&self, _: &Firewall, seen: &Seen, status: &mut FirewallStatus) -> Vec<Fact> {

@@ -10,8 +10,9 @@ use kube::{
     core::{Selector, SelectorExt},
 };
 use skyy_api::{
-    DeletionPolicy, DhcpReservation, Firewall, FirewallRule, NatMapping, Reason, VirtualIp,
-    condition::{Fact, PROGRAMMED},
+    DeletionPolicy, DhcpReservation, Firewall, FirewallRule, NatMapping, Reason, Reported, VirtualIp,
+    common::{PAUSED_ANNOTATION, PLAN_ONLY_ANNOTATION, RECONCILE_AT_ANNOTATION},
+    condition::{Fact, PROGRAMMED, STALLED, find},
 };
 use skyy_plan::firewall::{Ask, Desired, Goal as RowGoal, Owner, RowKind, Verdict};
 use skyy_runtime::{Failure, Goal, Kind, Lookup, Mode, Note, Progress, kind::Object, kind::StatusOf};
@@ -77,6 +78,8 @@ pub enum Seen {
     },
     /// The hub has not been asked this.
     Unasked(Box<Ask>),
+    /// The hub of the Firewall is about to begin.
+    NoHub,
     /// There is no such Firewall any more, and the object is to go.
     NoFirewall,
 }
@@ -122,6 +125,51 @@ impl<R: RowObject> Rows<R> {
     }
 }
 
+/// A hub begins with the first pass over its Firewall and wakes its rows then. After a restart that is a moment, and what
+/// the rows' statuses say stays right; a Firewall that cannot be looked after has no hub.
+fn without_hub(firewall: &Firewall, mode: Mode) -> Result<Seen, Failure> {
+    let name = firewall.name_any();
+    let conditions = firewall.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    match find(conditions, STALLED) {
+        Some(stalled) => Err(Failure::waiting(
+            Reason::DependencyNotReady,
+            format!("Firewall {name} is not looked after: {}", stalled.message),
+        )),
+        None if mode == Mode::Act => Ok(Seen::NoHub),
+        None => Err(Failure::waiting(
+            Reason::DependencyNotReady,
+            format!("Firewall {name} has not been looked at yet"),
+        )),
+    }
+}
+
+/// What a person holds back on the Firewall is said on its rows: nothing else will happen there until then.
+fn held(firewall: &Firewall, known: &Known) -> Result<(), Failure> {
+    let name = firewall.name_any();
+    let set = |annotation: &str| firewall.annotations().get(annotation).is_some_and(|value| value == "true");
+    let message = match known {
+        Known::Asked { .. } if set(PAUSED_ANNOTATION) => {
+            format!("Firewall {name} is paused by its annotation {PAUSED_ANNOTATION}")
+        }
+        Known::Answered(answer) if set(PLAN_ONLY_ANNOTATION) => match &answer.verdict {
+            Ok(Verdict::Change { actions, .. }) => format!(
+                "Firewall {name} is held back by its annotation {PLAN_ONLY_ANNOTATION}; without it: {}",
+                actions.join("; ")
+            ),
+            _ => return Ok(()),
+        },
+        _ => return Ok(()),
+    };
+    Err(Failure::waiting(Reason::DependencyNotReady, message))
+}
+
+/// The request to look now, as long as it has not been answered.
+fn look_now<R: RowObject>(object: &R) -> Option<String> {
+    let request = object.annotations().get(RECONCILE_AT_ANNOTATION)?;
+    let answered = object.status().cloned().unwrap_or_default().header().last_handled_reconcile_at.clone();
+    (answered.as_ref() != Some(request)).then(|| request.clone())
+}
+
 impl<R: RowObject> Kind for Rows<R> {
     type Object = R;
     type Observed = Seen;
@@ -155,14 +203,20 @@ impl<R: RowObject> Kind for Rows<R> {
             priority: object.priority(),
         };
         let Some(hub) = self.hubs.get(name) else {
-            let message = format!("Firewall {name} has not been looked at yet");
-            return Err(Failure::waiting(Reason::DependencyNotReady, message));
+            return without_hub(&firewall, mode);
         };
+        if let Some(request) = look_now(&**object) {
+            hub.look_for(&ask.owner, &request);
+        }
         if mode == Mode::PlanOnly {
             // A held ask is answered and never carried out.
             hub.declare(ask.clone());
         }
-        Ok(match hub.know(&ask) {
+        let known = hub.know(&ask);
+        if mode == Mode::Act {
+            held(&firewall, &known)?;
+        }
+        Ok(match known {
             Known::Answered(answer) => Seen::Answered(answer),
             Known::Asked { .. } if mode == Mode::PlanOnly => {
                 let message = format!("Firewall {name} has not answered yet what would be done");
@@ -177,7 +231,7 @@ impl<R: RowObject> Kind for Rows<R> {
         match seen {
             Seen::NoFirewall => Ok(None),
             Seen::Unasked(ask) => Ok(Some(Plan::Ask(ask.clone()))),
-            Seen::Asked { .. } => Ok(Some(Plan::Wait(Vec::new()))),
+            Seen::Asked { .. } | Seen::NoHub => Ok(Some(Plan::Wait(Vec::new()))),
             Seen::Answered(answer) => match &answer.verdict {
                 Err(failure) => Err(failure.clone()),
                 Ok(Verdict::InSync | Verdict::Gone) => Ok(None),
@@ -200,6 +254,7 @@ impl<R: RowObject> Kind for Rows<R> {
                 Seen::Asked { since } if *since < PATIENCE => {
                     Ok(Progress::Quiet { look_again: PATIENCE.saturating_sub(*since) })
                 }
+                Seen::NoHub => Ok(Progress::Quiet { look_again: PATIENCE }),
                 _ => Ok(waiting()),
             },
             Plan::Wait(actions) => Ok(Progress::working(actions.join("; "), PATIENCE)),
@@ -232,7 +287,8 @@ impl<R: RowObject> Kind for Rows<R> {
                 ),
             });
         }
-        if matches!(seen, Seen::Answered(_)) {
+        // Not before the row is as it should be again: the writing may have stopped half-way.
+        if matches!(seen, Seen::Answered(answer) if answer.verdict == Ok(Verdict::InSync)) {
             notes.extend(
                 self.hubs
                     .get(object.firewall())
