@@ -4,13 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::world::{Pf, World, firewall, nat, run, vip, with};
-
-async fn looked(world: &World, pf: &Pf, further: u64) {
-    let looks = || pf.sim.counts().path("GET", "/api/v2/firewall/virtual_ips");
-    let target = looks() + further;
-    world.until(&format!("{further} further looks"), async || (looks() >= target).then_some(())).await;
-}
+use crate::world::{World, firewall, nat, run, vip, with};
 
 #[test]
 fn a_paused_object_is_left_alone_until_it_is_not_paused() {
@@ -27,15 +21,15 @@ fn a_paused_object_is_left_alone_until_it_is_not_paused() {
         let writes = pf.sim.counts().writes();
         world.patch("VirtualIP", "web", json!({"spec": {"description": "changed"}})).await;
         world.not_ready("VirtualIP", "web", "Unknown PausedByUser").await;
-        looked(world, &pf, 2).await;
+        world.looked(&pf, 2).await;
         assert_eq!(pf.sim.counts().writes(), writes);
         pf.change_by_hand("virtual_ips", "web [", json!({"subnet_bits": 32})).await;
         let by_hand = pf.rows("virtual_ips");
-        looked(world, &pf, 2).await;
+        world.looked(&pf, 2).await;
         assert_eq!(pf.rows("virtual_ips"), by_hand);
         // It does not go either.
         world.delete("VirtualIP", "web").await;
-        looked(world, &pf, 2).await;
+        world.looked(&pf, 2).await;
         assert!(world.get("VirtualIP", "web").await.unwrap().has_finalizer());
         assert_eq!(pf.rows("virtual_ips"), by_hand);
 
@@ -99,9 +93,14 @@ fn a_firewall_can_be_held_as_a_whole() {
             planned.plan(),
             ["create virtual IP 198.18.0.9/23 on wan", "create 1:1 NAT 198.18.0.9 to 10.20.0.9 on wan"]
         );
-        looked(world, &pf, 2).await;
+        world.looked(&pf, 2).await;
         assert_eq!((pf.sim.counts().writes(), pf.owned()), (0, 0));
-        assert!(!world.get("VirtualIP", "web").await.unwrap().is_ready());
+        let words = world.not_ready("VirtualIP", "web", "False DependencyNotReady").await;
+        assert_eq!(
+            words,
+            "Firewall edge is held back by its annotation skyy.helloskyy.io/plan-only; without it: create virtual IP \
+             198.18.0.9/23 on wan"
+        );
 
         world.annotate("Firewall", "edge", "plan-only", None).await;
         world.ready("VirtualIP", "web").await;
@@ -117,7 +116,7 @@ fn a_firewall_can_be_held_as_a_whole() {
         // Another one, looked at as often, is the clock.
         let other = world.pfsense("other").await;
         world.firewall(&other).await;
-        looked(world, &other, 2).await;
+        world.looked(&other, 2).await;
         assert_eq!(pf.sim.counts().total.calls, calls);
         world.annotate("Firewall", "edge", "paused", None).await;
         world.ready("VirtualIP", "web").await;
@@ -164,5 +163,26 @@ fn too_many_deletions_wait_for_a_persons_word() {
         }
         world.ready("Firewall", "edge").await;
         assert_eq!((pf.owned(), pf.foreign(), pf.not_loaded()), (1, foreign, Vec::new()));
+    });
+}
+
+#[test]
+fn to_look_now_is_to_look_at_the_firewall_now() {
+    run(async |world: &World| {
+        let pf = world.pfsense("edge").await;
+        world.operator().await;
+        world.secret(&pf, crate::world::KEY).await;
+        world.apply(with(firewall(&pf), json!({"spec": {"interval": "1h"}}))).await;
+        world.apply(vip("web", 9)).await;
+        world.ready("VirtualIP", "web").await;
+        for (kind, name, when) in [("Firewall", "edge", "first"), ("VirtualIP", "web", "second")] {
+            pf.delete_by_hand("virtual_ips", "web [").await;
+            world.annotate(kind, name, "reconcile-at", Some(when)).await;
+            world
+                .until(&format!("{kind} {name} has it looked at"), async || pf.row("virtual_ips", "web ["))
+                .await;
+            let answered = |o: &crate::world::Object| o.text("/status/lastHandledReconcileAt") == when;
+            world.seen(kind, name, "says that it has looked", answered).await;
+        }
     });
 }

@@ -76,7 +76,7 @@ fn each_request_of_a_batch_may_fail_in_each_way() {
         for nth in 1..=requests {
             for (n, (way, kind)) in ways().into_iter().enumerate() {
                 // The ways take turns, so that each is tried on some requests and each request in some way.
-                if soak() || (nth + n as u64) % 4 == 0 {
+                if soak() || (nth + n as u64).is_multiple_of(4) {
                     cases.push((nth, way, kind));
                 }
             }

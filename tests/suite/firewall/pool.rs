@@ -138,3 +138,22 @@ fn an_address_that_stands_twice_is_named() {
         world.ready("AddressPool", "public").await;
     });
 }
+
+/// The size that is in use: 2,032 rows.
+#[test]
+#[ignore = "soak: several minutes"]
+fn five_hundred_and_eight_addresses_cost_at_most_eleven_hundred_requests() {
+    run(async |world: &World| {
+        let pf = world.edge().await;
+        let (foreign, applies) = (pf.foreign(), pf.applies());
+        pf.sim.counters().reset();
+        world.apply(pool("public", 2, 508)).await;
+        world.until("the rows are made", async || (pf.owned() == 4 * 508).then_some(())).await;
+        world.ready("AddressPool", "public").await;
+        let calls = pf.sim.counts().total.calls;
+        println!("{calls} requests for 2,032 rows in {} batches", pf.batches().len());
+        assert!(calls <= 1100, "{calls} requests");
+        check_applies(&pf, &applies);
+        assert_eq!((pf.foreign(), pf.not_loaded()), (foreign, Vec::new()));
+    });
+}

@@ -187,3 +187,78 @@ fn an_endpoint_that_is_something_else_is_said_not_to_be_understood() {
         assert_eq!((pf.owned(), pf.sim.counts().writes()), (1, writes));
     });
 }
+
+#[test]
+fn a_certificate_is_trusted_by_its_print_or_its_authority_and_not_otherwise() {
+    run(async |world: &World| {
+        let pf = world.pfsense_tls("edge").await;
+        world.operator().await;
+        world.secret(&pf, KEY).await;
+        let print = pf.sim.fingerprint_sha256().unwrap().to_owned();
+        let authority = pf.sim.certificate_pem().unwrap().to_owned();
+        let other = print.replace(|c: char| c.is_ascii_hexdigit(), "A");
+
+        // Nothing said: the public authorities, and this is none of theirs.
+        world.apply(firewall(&pf)).await;
+        world.not_ready("Firewall", "edge", "False CertificateMismatch").await;
+        world.apply(with(firewall(&pf), json!({"spec": {"tls": {"sha256": [other]}}}))).await;
+        let words = world.not_ready("Firewall", "edge", "False CertificateMismatch").await;
+        assert!(words.contains(&print), "the print that was shown is named: {words}");
+        assert_eq!(pf.sim.counts().total.calls, 0, "the key went to nobody");
+
+        world.apply(with(firewall(&pf), json!({"spec": {"tls": {"sha256": [other, print]}}}))).await;
+        world.ready("Firewall", "edge").await;
+        world.apply(vip("web", 9)).await;
+        world.ready("VirtualIP", "web").await;
+        world.apply(with(firewall(&pf), json!({"spec": {"tls": {"caBundle": authority}}}))).await;
+        world.ready("Firewall", "edge").await;
+    });
+}
+
+#[test]
+fn an_api_server_that_goes_away_is_missed_and_found_again() {
+    run(async |world: &World| {
+        if !world.plane().is_own() {
+            println!("skipped: the API server is not ours to stop");
+            return;
+        }
+        let pf = world.edge().await;
+        world.apply(vip("web", 9)).await;
+        world.ready("VirtualIP", "web").await;
+        world.plane().stop_api_server().unwrap();
+        // The firewall is looked after meanwhile, as far as the specs are known.
+        pf.delete_by_hand("virtual_ips", "web [").await;
+        world.until("the row is back", async || pf.row("virtual_ips", "web [")).await;
+        world.plane().start_api_server().unwrap();
+        world.apply(vip("more", 10)).await;
+        world.ready("VirtualIP", "more").await;
+        world.delete("VirtualIP", "web").await;
+        world.gone("VirtualIP", "web").await;
+        assert_eq!((pf.owned(), pf.not_loaded()), (1, Vec::new()));
+    });
+}
+
+/// What was seen at the old place says nothing about the new one.
+#[test]
+fn a_changed_address_is_not_ready_before_it_was_tried() {
+    run(async |world: &World| {
+        let pf = world.edge().await;
+        let gone = world.pfsense("gone").await;
+        gone.sim.stop().await;
+        for _ in 0..3 {
+            let generation =
+                world.apply(with(firewall(&pf), json!({"spec": {"url": gone.sim.url()}}))).await.generation();
+            world
+                .until("the new address is found not to answer", async || {
+                    let firewall = world.get("Firewall", "edge").await.unwrap();
+                    assert!(!firewall.is_ready(), "Ready for a place that nobody has seen");
+                    assert_eq!(firewall.generation(), generation);
+                    (firewall.condition("Ready").as_deref() == Some("False EndpointUnavailable"))
+                        .then_some(())
+                })
+                .await;
+            world.apply(firewall(&pf)).await;
+            world.ready("Firewall", "edge").await;
+        }
+    });
+}

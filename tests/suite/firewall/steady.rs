@@ -2,29 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{Pf, World, dhcp, nat, pool, rule, run, vip};
+use skyy_sim::{Fault, Match};
 
-/// How many looks at the firewall have begun.
-fn looks(pf: &Pf) -> u64 {
-    pf.sim.counts().path("GET", "/api/v2/firewall/virtual_ips")
-}
-
-/// Waits for this many further looks at the firewall.
-async fn looked(world: &World, pf: &Pf, further: u64) {
-    let target = looks(pf) + further;
-    world.until(&format!("{further} further looks"), async || (looks(pf) >= target).then_some(())).await;
-}
-
-/// Waits until one look has passed in which nothing was written.
-async fn at_rest(world: &World, pf: &Pf) {
-    world
-        .until("nothing is written from one look to the next", async || {
-            let before = world.versions().await;
-            looked(world, pf, 1).await;
-            (world.versions().await == before).then_some(())
-        })
-        .await;
-}
+use crate::world::{World, dhcp, nat, pool, rule, run, vip};
 
 #[test]
 fn at_rest_nothing_is_written_anywhere() {
@@ -36,12 +16,12 @@ fn at_rest_nothing_is_written_anywhere() {
         }
         world.ready("AddressPool", "public").await;
         world.ready("FirewallRule", "web").await;
-        at_rest(world, &pf).await;
+        world.at_rest(&pf).await;
 
         let (writes, versions, api) =
             (pf.sim.counts().writes(), world.versions().await, world.api_writes().await);
         let statuses = world.metric("skyy_status_writes_total").await;
-        looked(world, &pf, 3).await;
+        world.looked(&pf, 3).await;
         assert_eq!(pf.sim.counts().writes(), writes, "written to the firewall: {:?}", pf.writes());
         assert_eq!(world.versions().await, versions, "objects or events were written");
         assert_eq!(world.api_writes().await, api, "the API server was asked to write");
@@ -60,7 +40,7 @@ fn what_others_change_by_hand_is_put_right_and_told_once() {
         for kind in ["VirtualIP", "NatMapping", "DhcpReservation", "FirewallRule"] {
             world.ready(kind, "web").await;
         }
-        at_rest(world, &pf).await;
+        world.at_rest(&pf).await;
         let (right, foreign) = (pf.content(), pf.foreign());
 
         // Changed, deleted, changed, deleted; and rows of others: one is added, one is changed.
@@ -75,7 +55,7 @@ fn what_others_change_by_hand_is_put_right_and_told_once() {
         assert_ne!((pf.content(), &foreign_now), (right.clone(), &foreign));
 
         world.until("our rows are as they were", async || (pf.content() == right).then_some(())).await;
-        at_rest(world, &pf).await;
+        world.at_rest(&pf).await;
         assert_eq!(pf.content(), right);
         assert_eq!(pf.foreign(), foreign_now, "rows of others stay as others left them");
         assert_eq!(pf.not_loaded(), Vec::<String>::new());
@@ -105,7 +85,55 @@ fn a_row_that_was_moved_among_the_rules_goes_back_to_its_place() {
         pf.change_by_hand("rules", "third [", json!({"placement": 0})).await;
         assert_ne!(order(), right);
         world.until("the rules are in their order again", async || (order() == right).then_some(())).await;
-        at_rest(world, &pf).await;
+        world.at_rest(&pf).await;
         assert_eq!(world.events("DriftRepaired").await, [("FirewallRule third".to_owned(), 1)]);
+    });
+}
+
+/// The event says that something was put right; so it waits until it was.
+#[test]
+fn a_repair_is_told_when_it_is_done_and_not_before() {
+    run(async |world: &World| {
+        let pf = world.edge().await;
+        world.apply(vip("web", 9)).await;
+        world.ready("VirtualIP", "web").await;
+        let right = pf.content();
+        let refuse = pf.sim.faults().add(Fault::status(
+            Match::every("POST", "/api/v2/firewall/virtual_ip"),
+            500,
+            None,
+        ));
+        pf.delete_by_hand("virtual_ips", "web [").await;
+        world.not_ready("VirtualIP", "web", "False EndpointUnavailable").await;
+        assert_eq!(world.events("DriftRepaired").await, []);
+        assert!(pf.sim.faults().remove(refuse));
+        world.ready("VirtualIP", "web").await;
+        world.at_rest(&pf).await;
+        assert_eq!(world.events("DriftRepaired").await, [("VirtualIP web".to_owned(), 1)]);
+        assert_eq!(pf.content(), right);
+    });
+}
+
+#[test]
+fn a_restart_finds_everything_as_it_should_be_and_says_nothing() {
+    run(async |world: &World| {
+        let pf = world.edge().await;
+        for manifest in [vip("web", 9), nat("web", 9), dhcp("web", 9), rule("web", 9), pool("public", 10, 5)]
+        {
+            world.apply(manifest).await;
+        }
+        world.ready("AddressPool", "public").await;
+        world.ready("FirewallRule", "web").await;
+        world.at_rest(&pf).await;
+        let (content, versions) = (pf.content(), world.versions().await);
+        world.stop_operator().await;
+        pf.sim.counters().reset();
+        world.operator().await;
+        world.looked(&pf, 3).await;
+        assert_eq!(world.versions().await, versions, "no status and no event is news");
+        assert_eq!(pf.content(), content);
+        // Nobody knows whether what the last process wrote was made effective: that, and only that, is done again.
+        let writes = pf.writes();
+        assert!(writes.len() <= 3 && writes.iter().all(|write| write.ends_with("/apply")), "{writes:?}");
     });
 }

@@ -51,7 +51,7 @@ fn check_once(pf: &Pf, each: usize) {
 #[test]
 fn killed_at_random_moments_it_comes_to_the_same_end() {
     run(async |world: &World| {
-        let (times, addresses) = if soak() { (20, 60) } else { (5, 20) };
+        let (times, addresses) = if soak() { (20, 60_u16) } else { (5, 20_u16) };
         let pf = world.pfsense("edge").await;
         let foreign = pf.foreign();
         world.secret(&pf, KEY).await;

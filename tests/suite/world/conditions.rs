@@ -184,7 +184,7 @@ mod tests {
         check(&[not.clone(), working.clone()], &[], &[]);
         check(&[condition("Ready", "False", "PlanOnly")], &[], &[]);
         check(&[ready.clone(), working.clone()], &[], &["Ready and not at rest"]);
-        check(&[working.clone()], &[], &["Ready is missing"]);
+        check(std::slice::from_ref(&working), &[], &["Ready is missing"]);
         check(
             &[not.clone(), working, condition("Stalled", "True", "Refused")],
             &[],

@@ -18,11 +18,7 @@ pub(crate) struct Operator {
 impl Operator {
     pub(super) fn start(client: Client) -> Self {
         let (metrics, stop) = (Metrics::default(), CancellationToken::new());
-        let options = Options {
-            installation: Some(INSTALLATION.into()),
-            instance: Some("suite-0".into()),
-            ..Options::default()
-        };
+        let options = Options { installation: Some(INSTALLATION.into()), instance: Some("suite-0".into()) };
         let task = tokio::spawn(skyy_controllers::run(client, metrics.clone(), options, stop.clone()));
         Self { metrics, stop, task }
     }

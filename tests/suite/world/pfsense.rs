@@ -35,12 +35,17 @@ pub(crate) struct Pf {
 impl World {
     /// Starts a box with rows of others on it. Nothing names it yet.
     pub(crate) async fn pfsense(&self, name: &str) -> Pf {
-        self.pfsense_with(name, Options { reload: Duration::from_millis(20), ..Options::demo() }).await
+        self.start_pfsense(name, false).await
     }
 
-    /// Starts a box of a certain kind.
-    pub(crate) async fn pfsense_with(&self, name: &str, options: Options) -> Pf {
-        let sim = Arc::new(Sim::builder(Arc::new(Pfsense::new(options))).start().await.unwrap());
+    /// Starts a box that speaks TLS with a certificate of its own.
+    pub(crate) async fn pfsense_tls(&self, name: &str) -> Pf {
+        self.start_pfsense(name, true).await
+    }
+
+    async fn start_pfsense(&self, name: &str, tls: bool) -> Pf {
+        let options = Options { reload: Duration::from_millis(20), ..Options::demo() };
+        let sim = Arc::new(Sim::builder(Arc::new(Pfsense::new(options))).tls(tls).start().await.unwrap());
         let followed = sim.clone();
         self.follow(name, Box::new(move || followed.requests()));
         Pf { name: name.into(), sim, http: reqwest::Client::builder().build().unwrap() }
@@ -64,6 +69,22 @@ impl World {
         self.operator().await;
         self.firewall(&pf).await;
         pf
+    }
+
+    /// Waits until a box was looked at this many times more.
+    pub(crate) async fn looked(&self, pf: &Pf, further: u64) {
+        let target = pf.looks() + further;
+        self.until(&format!("{further} further looks"), async || (pf.looks() >= target).then_some(())).await;
+    }
+
+    /// Waits until one look at a box has passed in which nothing was written.
+    pub(crate) async fn at_rest(&self, pf: &Pf) {
+        self.until("nothing is written from one look to the next", async || {
+            let before = self.versions().await;
+            self.looked(pf, 1).await;
+            (self.versions().await == before).then_some(())
+        })
+        .await;
     }
 
     /// Applies the Secret that a box's Firewall names.
@@ -143,6 +164,11 @@ impl Pf {
             }
         }
         wrong
+    }
+
+    /// How many looks at all rows have begun.
+    pub(crate) fn looks(&self) -> u64 {
+        self.sim.counts().path("GET", "/api/v2/firewall/virtual_ips")
     }
 
     /// How often each dispatcher has run.
@@ -292,12 +318,13 @@ pub(crate) fn rule(name: &str, last: u8) -> Value {
 }
 
 /// An AddressPool on the firewall `edge` that publishes these many addresses, from `198.18.0.FIRST` on.
-pub(crate) fn pool(name: &str, first: u8, count: u8) -> Value {
+pub(crate) fn pool(name: &str, first: u16, count: u16) -> Value {
     let addresses: Vec<Value> = (first..first + count)
         .map(|n| {
+            let (high, low) = (n / 256, n % 256);
             json!({
-                "external": format!("198.18.0.{n}"), "internal": format!("10.20.0.{n}"),
-                "mac": format!("02:00:00:00:00:{n:02x}"),
+                "external": format!("198.18.{high}.{low}"), "internal": format!("10.20.{high}.{low}"),
+                "mac": format!("02:00:00:00:{high:02x}:{low:02x}"),
             })
         })
         .collect();
