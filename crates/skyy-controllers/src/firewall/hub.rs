@@ -20,9 +20,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    adapter::PfSenseFirewall,
     api::{CallFailure, Facts, FirewallApi},
     board::{Board, Known},
+    connector::Connector,
 };
 
 /// Asks that come within this time of each other belong together.
@@ -234,31 +234,6 @@ impl Firewalls {
     pub async fn finished(&self) {
         self.running.close();
         self.running.wait().await;
-    }
-}
-
-/// Makes the client, and makes it anew when the spec or the Secret has changed.
-struct Connector {
-    secrets: Secrets,
-    observer: Arc<dyn CallObserver>,
-    known: Option<(FirewallSpec, String, Arc<PfSenseFirewall>)>,
-}
-
-impl Connector {
-    async fn connect(&mut self, name: &str, spec: &FirewallSpec) -> Result<Arc<PfSenseFirewall>, Failure> {
-        let key = self.secrets.get(&spec.api_key.secret).await?;
-        let same_place = |known: &FirewallSpec| {
-            known.url == spec.url && known.tls == spec.tls && known.api_key == spec.api_key
-        };
-        if let Some((known, version, client)) = &self.known
-            && same_place(known)
-            && *version == key.version
-        {
-            return Ok(client.clone());
-        }
-        let client = Arc::new(PfSenseFirewall::connect(name, spec, &key.value, self.observer.clone())?);
-        self.known = Some((spec.clone(), key.version, client.clone()));
-        Ok(client)
     }
 }
 

@@ -3,6 +3,7 @@
 mod adapter;
 mod api;
 mod board;
+mod connector;
 mod hub;
 mod kind;
 mod row;
