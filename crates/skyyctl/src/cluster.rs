@@ -60,7 +60,9 @@ impl Cluster {
     pub async fn connect(context: Option<&str>) -> anyhow::Result<Self> {
         skyy_controllers::install_crypto_provider();
         let mut config = match context {
-            None => Config::infer().await.context("no kubeconfig that can be used: set KUBECONFIG")?,
+            None => Config::infer().await.map_err(|error| {
+                anyhow::anyhow!("no kubeconfig that can be used ({error}): set KUBECONFIG")
+            })?,
             Some(context) => {
                 let kubeconfig = Kubeconfig::read().context("the kubeconfig cannot be read")?;
                 let options = KubeConfigOptions { context: Some(context.to_owned()), ..Default::default() };

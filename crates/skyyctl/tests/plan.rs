@@ -12,7 +12,7 @@ use skyy_plan::firewall::{Policy, Step};
 use skyy_sim::{Counts, Running, Sim, ceph, pfsense, proxmox};
 use skyyctl::{
     manifests::files,
-    plan::{EndpointPlan, Planned, Sign, plan},
+    plan::{EndpointPlan, Planned, Sign, Thing, plan},
     rows::{self, Published},
     validate,
     world::World,
@@ -152,10 +152,10 @@ async fn the_wanted_state_is_planned_whole_and_nothing_is_written() {
     assert!(!planned.is_partial(), "{planned:#?}");
     let edge = of(&planned, "edge");
     // 508 addresses of the pool and one by itself.
-    for thing in ["virtual IPs", "NAT", "DHCP", "rules"] {
+    for thing in [Thing::VirtualIp, Thing::Nat, Thing::Dhcp, Thing::Rule] {
         let added =
             edge.changes.iter().filter(|change| change.thing == thing && change.sign == Sign::Add).count();
-        assert_eq!(added, 509, "{thing}");
+        assert_eq!(added, 509, "{thing:?}");
     }
     assert_eq!((edge.changes.len(), edge.applies), (4 * 509, Some(3)));
     assert!(edge.requests.unwrap() < 640, "{:?}", edge.requests);
@@ -165,7 +165,7 @@ async fn the_wanted_state_is_planned_whole_and_nothing_is_written() {
     let guests: Vec<&str> = puma
         .changes
         .iter()
-        .filter(|change| change.thing == "guests")
+        .filter(|change| change.thing == Thing::Guest)
         .map(|change| change.what.split(' ').next().unwrap())
         .collect();
     let expected =
@@ -214,7 +214,17 @@ async fn what_is_so_already_leaves_nothing_to_do_and_drift_is_told() {
     };
     let edge = lab.plan_of("edge").await;
     assert_eq!(changes(&edge), [(Sign::Remove, "VirtualIP/tenants/status-page")]);
-    assert_eq!(edge.disruption, ["1 rows are deleted"]);
+    assert_eq!(edge.disruption, ["1 row is deleted"]);
+
+    // A paused object keeps its row, which is still its own.
+    let paused = [("skyy.helloskyy.io/paused".to_owned(), "true".to_owned())];
+    lab.world.virtual_ips.get_mut(&key("status-page")).unwrap().metadata.annotations = Some(paused.into());
+    let edge = lab.plan_of("edge").await;
+    assert_eq!(
+        (changes(&edge), held(&edge)),
+        (vec![], vec![("VirtualIP/tenants/status-page", "PausedByUser")])
+    );
+    assert_eq!(edge.notes, Vec::<String>::new());
 
     // What no object asks for is left alone, and said.
     lab.world.virtual_ips.retain(|_, vip| vip.metadata.name != gone.metadata.name);
@@ -312,7 +322,7 @@ async fn a_guest_that_fits_nowhere_is_held_and_the_rest_goes_on() {
         ("Deployment/tenants/templateless", "DependencyMissing"),
     ]);
     assert_eq!(held, expected, "{:#?}", puma.held);
-    assert_eq!(puma.changes.iter().filter(|change| change.thing == "guests").count(), 8);
+    assert_eq!(puma.changes.iter().filter(|change| change.thing == Thing::Guest).count(), 8);
 }
 
 #[tokio::test]
@@ -369,7 +379,7 @@ async fn the_command_says_by_its_exit_code_whether_something_would_be_done() {
     let (done, out) =
         run("skyyctl plan --offline -f DIR/all.yaml --secrets-from DIR/secret.yaml -o wide").await.unwrap();
     assert_eq!(done, code(2), "{out}");
-    assert!(out.contains("+ 1 virtual IPs") && out.contains("POST virtual IP 198.18.0.9"), "{out}");
+    assert!(out.contains("+ 1 virtual IP") && out.contains("POST virtual IP 198.18.0.9"), "{out}");
     let (done, out) = run("skyyctl plan --offline -f DIR/all.yaml -o json").await.unwrap();
     assert_eq!(done, code(1), "{out}");
     let out: serde_json::Value = serde_json::from_str(&out).unwrap();

@@ -83,7 +83,7 @@ pub(super) async fn run(
     }
     let overlay = if args.files.is_empty() { Vec::new() } else { usable(&files::read(&args.files, stdin))? };
     let secrets = usable(&files::read(&args.secrets_from, &mut std::io::empty()))?;
-    let cluster = reach(args, err).await?;
+    let cluster = reach(args).await?;
     let namespace = cluster.as_ref().map_or("default", |cluster| cluster.namespace.as_str()).to_owned();
     let mut world = World::default();
     if let Some(cluster) = &cluster {
@@ -99,7 +99,11 @@ pub(super) async fn run(
     let installation = match (&args.installation, &cluster) {
         (Some(word), _) => word.clone(),
         (None, Some(cluster)) => cluster.installation().await?,
-        (None, None) => NO_CLUSTER.to_owned(),
+        (None, None) => {
+            let why = "no cluster: planned by the files alone, as if nothing had been made before (--installation says whose rows are ours)";
+            writeln!(err, "{why}").or_else(super::broken_pipe)?;
+            NO_CLUSTER.to_owned()
+        }
     };
     if let Some(only) = &args.only {
         known_endpoint(&world, only)?;
@@ -133,19 +137,20 @@ fn usable(manifests: &Manifests) -> anyhow::Result<Vec<Value>> {
 }
 
 /// The cluster; none where there is none and the files are enough.
-async fn reach(args: &PlanArgs, err: &mut dyn Write) -> anyhow::Result<Option<Cluster>> {
+async fn reach(args: &PlanArgs) -> anyhow::Result<Option<Cluster>> {
     if args.offline {
         return Ok(None);
     }
     match Cluster::connect(args.context.as_deref()).await {
         Ok(cluster) => Ok(Some(cluster)),
-        Err(error) if args.files.is_empty() || args.context.is_some() => Err(error),
-        Err(_) => {
-            writeln!(err, "no kubeconfig: planning by the files alone, as if nothing had been made before")
-                .or_else(super::broken_pipe)?;
-            Ok(None)
-        }
+        // A kubeconfig that was named is meant, even where the files would do.
+        Err(error) if args.files.is_empty() || args.context.is_some() || names_a_kubeconfig() => Err(error),
+        Err(_) => Ok(None),
     }
+}
+
+fn names_a_kubeconfig() -> bool {
+    std::env::var_os("KUBECONFIG").is_some_and(|value| !value.is_empty())
 }
 
 /// All that the cluster has of ours.

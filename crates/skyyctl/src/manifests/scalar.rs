@@ -55,7 +55,7 @@ fn number(text: &str) -> Option<Number> {
         if octal { i64::from_str_radix(&plain, 8).ok() } else { plain.parse().ok() }
     });
     if let Some(whole) = whole {
-        return Some(Number::from(if negative { -whole } else { whole }));
+        return if negative { whole.checked_neg().map(Number::from) } else { Some(Number::from(whole)) };
     }
     let float = digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'-' | b'+'));
     let parsed: f64 = if float { digits.parse().ok()? } else { return None };
@@ -83,6 +83,7 @@ mod tests {
             ("02:00:2e:8c:5e:78", json!("02:00:2e:8c:5e:78")),
             ("4Ti", json!("4Ti")),
             ("-", json!("-")),
+            ("-0x-8000000000000000", json!("-0x-8000000000000000")),
             ("2026-01-02", json!("2026-01-02")),
             ("~", json!(null)),
         ];

@@ -11,7 +11,7 @@ use skyy_plan::ceph_pool::Step;
 use skyy_runtime::{Goal, Kind as _, Mode, secrets::Secrets};
 
 use super::{
-    Change, EndpointPlan, Sign,
+    Change, EndpointPlan, Sign, Thing,
     session::{PATIENCE, Quiet, SOON, Session},
 };
 use crate::{rows::is_set, world::World};
@@ -107,5 +107,5 @@ async fn pool_of(kind: &CephPoolKind, title: &str, pool: &CephPool, shown: &mut 
         return shown.hold(title, Reason::PlanOnly, message);
     }
     shown.calls.push(format!("{call}: {}", plan.actions.join(", ")));
-    shown.changes.push(Change { sign, thing: "pools", object: title.to_owned(), what });
+    shown.changes.push(Change { sign, thing: Thing::Pool, object: title.to_owned(), what });
 }

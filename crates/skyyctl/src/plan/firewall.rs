@@ -13,7 +13,7 @@ use skyy_plan::firewall::{
     Ask, Cost, Goal, Mark, Observed, Owner, Plan, Policy, RowKind, Step, Verdict, plan as plan_rows,
 };
 
-use super::{Change, EndpointPlan, Sign, session::Quiet};
+use super::{Change, EndpointPlan, Sign, Thing, session::Quiet};
 use crate::{
     rows::{self, Asks, Published, is_set},
     world::{World, allows},
@@ -152,7 +152,15 @@ fn tell(
     if planned.again {
         shown.notes.push("something waits for a second round, after this one".to_owned());
     }
-    let orphans = planned.orphans.iter();
+    // Rows of objects that are paused are nobody's to the planner, but not to people.
+    let paused = |orphan: &&skyy_plan::firewall::Orphan| {
+        let marked = Mark::split(&orphan.description).1.map(|mark| mark.object);
+        asks.paused.iter().any(|owner| {
+            let limit = owner.kind.description_limit();
+            owner.kind == orphan.kind && marked.as_ref() == Some(&Mark::of(installation, owner, limit).object)
+        })
+    };
+    let orphans = planned.orphans.iter().filter(|orphan| !paused(orphan));
     shown.notes.extend(orphans.map(|orphan| format!("left alone: {orphan} belongs to no object")));
     shown.calls = planned.steps.iter().map(ToString::to_string).collect();
     let applies = planned.steps.iter().filter(|step| matches!(step, Step::Apply(_))).count();
@@ -163,16 +171,17 @@ fn tell(
         shown.seconds = Some(seconds(planned, observed));
     }
     if planned.deletes > 0 {
-        shown.disruption.push(format!("{} rows are deleted", planned.deletes));
+        let rows = if planned.deletes == 1 { "row is" } else { "rows are" };
+        shown.disruption.push(format!("{} {rows} deleted", planned.deletes));
     }
 }
 
-const fn thing(kind: RowKind) -> &'static str {
+const fn thing(kind: RowKind) -> Thing {
     match kind {
-        RowKind::VirtualIp => "virtual IPs",
-        RowKind::NatMapping => "NAT",
-        RowKind::DhcpReservation => "DHCP",
-        RowKind::FirewallRule => "rules",
+        RowKind::VirtualIp => Thing::VirtualIp,
+        RowKind::NatMapping => Thing::Nat,
+        RowKind::DhcpReservation => Thing::Dhcp,
+        RowKind::FirewallRule => Thing::Rule,
     }
 }
 

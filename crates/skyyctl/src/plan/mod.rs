@@ -26,13 +26,48 @@ pub enum Sign {
     Remove,
 }
 
+/// What kind of thing changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Thing {
+    /// A virtual IP.
+    VirtualIp,
+    /// A 1:1 NAT mapping.
+    Nat,
+    /// A static mapping of a DHCP server.
+    Dhcp,
+    /// A rule of the packet filter.
+    Rule,
+    /// A guest.
+    Guest,
+    /// A bridge or a repository of a host.
+    HostSetting,
+    /// A pool of Ceph.
+    Pool,
+}
+
+impl Thing {
+    /// So many of it, in words.
+    pub fn counted(self, n: usize) -> String {
+        let (one, many) = match self {
+            Self::VirtualIp => ("virtual IP", "virtual IPs"),
+            Self::Nat => ("NAT", "NAT"),
+            Self::Dhcp => ("DHCP", "DHCP"),
+            Self::Rule => ("rule", "rules"),
+            Self::Guest => ("guest", "guests"),
+            Self::HostSetting => ("setting of a host", "settings of hosts"),
+            Self::Pool => ("pool", "pools"),
+        };
+        format!("{n} {}", if n == 1 { one } else { many })
+    }
+}
+
 /// One thing that changes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Change {
     /// Which way.
     pub sign: Sign,
-    /// What kind of thing: `virtual IP`, `guest`, `pool`.
-    pub thing: &'static str,
+    /// What kind of thing.
+    pub thing: Thing,
     /// The object that asks for it: `VirtualIP/tenants/web`.
     pub object: String,
     /// What happens, in words.

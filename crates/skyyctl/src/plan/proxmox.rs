@@ -23,7 +23,7 @@ use skyy_proxmox::{GuestAt, Vmid};
 use skyy_runtime::{Failure, Goal, Kind, Mode, secrets::Secrets};
 
 use super::{
-    Change, EndpointPlan, Sign,
+    Change, EndpointPlan, Sign, Thing,
     session::{PATIENCE, Quiet, SOON, Session},
 };
 use crate::{
@@ -199,7 +199,7 @@ async fn host_of(kind: &ProxmoxHostKind, name: &str, object: ProxmoxHost, shown:
         let sign = Sign::Change;
         shown.changes.push(Change {
             sign,
-            thing: "settings of hosts",
+            thing: Thing::HostSetting,
             object: title.clone(),
             what: format!("{name}: {what}"),
         });
@@ -358,7 +358,7 @@ async fn act(
     let Record { name, vmid, .. } = record;
     let host = record.host.as_deref().unwrap_or("no host yet");
     let mut change = |sign, what: String| {
-        shown.changes.push(Change { sign, thing: "guests", object: title.to_owned(), what });
+        shown.changes.push(Change { sign, thing: Thing::Guest, object: title.to_owned(), what });
     };
     let step = match action {
         Action::Claim => {

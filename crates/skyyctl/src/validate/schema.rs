@@ -301,6 +301,7 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -355,6 +356,70 @@ mod tests {
             json!({"name": "a", "list": [{"k": "x"}, {"k": "y"}, {"k": "x"}]}),
             &["list: has 3 entries; at most 2 are allowed", r#"list[2]: "x" stands at list[0] too"#],
         );
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let word = prop::sample::select(vec![
+            "apiVersion",
+            "kind",
+            "metadata",
+            "spec",
+            "firewall",
+            "address",
+            "addresses",
+            "external",
+            "mac",
+            "name",
+            "cluster",
+            "template",
+            "tag",
+            "disks",
+            "size",
+            "network",
+            "replicas",
+            "",
+            "198.18.0.2/23",
+            "32Gi",
+        ]);
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            word.clone().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(5, 48, 6, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::vec((word.clone(), inner), 0..5).prop_map(|pairs| pairs
+                    .into_iter()
+                    .map(|(key, value)| (key.to_owned(), value))
+                    .collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        /// Whatever stands in a file: it is judged, and completing it twice is completing it once.
+        #[test]
+        fn nonsense_is_judged_and_completing_settles(value in any_json()) {
+            let checker = Checker::default();
+            for crd in skyy_api::all_crds() {
+                let schema = crd.spec.versions[0].schema.clone().unwrap().open_api_v3_schema.unwrap();
+                let schema = serde_json::to_value(schema).unwrap();
+                let mut once = value.clone();
+                complete(&schema, &mut once);
+                let mut twice = once.clone();
+                complete(&schema, &mut twice);
+                prop_assert_eq!(&once, &twice);
+                let mut problems = Vec::new();
+                checker.check(&schema, &once, &Path::root(), &mut problems);
+                prop_assert!(problems.iter().all(|problem| !problem.message.is_empty()));
+            }
+        }
     }
 
     #[test]
