@@ -61,6 +61,8 @@ pub struct Seen {
     trouble: Option<String>,
     invalid: Option<String>,
     conflict: Option<String>,
+    /// Addresses, as they stand in names, that somebody has claimed and whose entry left the spec.
+    held: BTreeSet<String>,
 }
 
 /// One write to the API server.
@@ -209,6 +211,16 @@ impl Kind for AddressPools {
     }
 }
 
+/// Claimed addresses whose entry left the spec, as they stand in names.
+fn held(pool: &AddressPool, goal: Goal, claimed: &BTreeSet<IpAddr>) -> BTreeSet<String> {
+    if goal == Goal::Absent {
+        return BTreeSet::new();
+    }
+    let listed: BTreeSet<IpAddr> =
+        pool.spec.addresses.iter().filter_map(|address| parse_ip(&address.external).ok()).collect();
+    claimed.difference(&listed).map(|address| in_a_name(*address)).collect()
+}
+
 /// The four rows of one address.
 pub struct Rows {
     /// The address outside, on the firewall.
@@ -233,6 +245,7 @@ impl AddressPools {
             trouble: None,
             invalid: None,
             conflict: None,
+            held: held(pool, goal, claimed),
         };
         let wanted = match wanted(pool, goal, claimed) {
             Ok(wanted) => wanted,
@@ -375,6 +388,17 @@ fn one_kind<K>(
         if !ours || wanted.contains_key(&existing.name_any()) {
             continue;
         }
+        // Somebody lives behind a claimed address: its rows stay until the claim is given up.
+        if let Some(address) = existing.labels().get(ADDRESS_LABEL)
+            && seen.held.contains(address)
+        {
+            seen.conflict.get_or_insert_with(|| {
+                format!(
+                    "{address} is claimed and no longer in spec.addresses; its rows stay. Put it back, or remove the guest that has it (kubectl get addressclaims)"
+                )
+            });
+            continue;
+        }
         seen.leaving += 1;
         if existing.meta().deletion_timestamp.is_none() {
             seen.writes.push(write(Change::Delete {
@@ -501,5 +525,71 @@ pub fn metadata(pool: &AddressPool, name: &str, address: &str) -> ObjectMeta {
             block_owner_deletion: None,
         }]),
         ..ObjectMeta::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skyy_api::{
+        AddressPoolSpec,
+        address_pool::{ExternalSide, InternalSide, PoolAddress, PoolRule},
+    };
+
+    use super::*;
+
+    fn pool(externals: &[&str]) -> AddressPool {
+        let addresses = externals
+            .iter()
+            .enumerate()
+            .map(|(n, external)| PoolAddress {
+                external: (*external).to_owned(),
+                internal: format!("10.20.0.{}", n + 2),
+                mac: format!("02:00:00:00:00:{n:02x}"),
+            })
+            .collect();
+        AddressPool::new(
+            "public",
+            AddressPoolSpec {
+                firewall: "edge".into(),
+                external: ExternalSide { interface: "wan".into(), prefix_length: 23 },
+                internal: InternalSide { interface: "opt3".into() },
+                publish: Publish::Always,
+                namespace: "tenants".into(),
+                rule: PoolRule::default(),
+                addresses,
+                deletion_policy: skyy_api::DeletionPolicy::Delete,
+            },
+        )
+    }
+
+    #[test]
+    fn a_claimed_address_that_left_the_spec_is_held() {
+        let claimed: BTreeSet<IpAddr> =
+            ["198.18.0.2", "198.18.0.3"].iter().map(|ip| ip.parse().unwrap()).collect();
+        let names = |goal| held(&pool(&["198.18.0.2"]), goal, &claimed).into_iter().collect::<Vec<_>>();
+        assert_eq!(names(Goal::Present), ["198-18-0-3"]);
+        assert_eq!(
+            names(Goal::Absent),
+            Vec::<String>::new(),
+            "a pool that goes is held by its claims as a whole"
+        );
+    }
+
+    #[test]
+    fn an_address_published_on_claim_has_rows_only_while_it_is_claimed() {
+        let mut pool = pool(&["198.18.0.2", "198.18.0.3"]);
+        pool.spec.publish = Publish::OnClaim;
+        let claimed = BTreeSet::from(["198.18.0.3".parse().unwrap()]);
+        let rows = wanted(&pool, Goal::Present, &claimed).unwrap();
+        assert_eq!(rows.keys().collect::<Vec<_>>(), ["public-198-18-0-3"]);
+        assert!(wanted(&pool, Goal::Absent, &claimed).unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_address_twice_is_refused_with_both_places() {
+        let mut twice = pool(&["198.18.0.2", "198.18.0.3"]);
+        twice.spec.addresses[1].mac = "02-00-00-00-00-00".into();
+        let said = wanted(&twice, Goal::Present, &BTreeSet::new()).err().unwrap_or_default();
+        assert_eq!(said, "spec.addresses[1].mac: 02:00:00:00:00:00 stands at spec.addresses[0] too");
     }
 }
