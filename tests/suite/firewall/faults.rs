@@ -61,15 +61,23 @@ fn unmarked(pf: &Pf) -> Vec<String> {
 fn each_request_of_a_batch_may_fail_in_each_way() {
     run(async |world: &World| {
         world.operator().await;
-        // How it goes when nothing fails, and how many requests that takes.
-        let smooth = quiet(world, "smooth").await;
-        world.ready("Firewall", "smooth").await;
-        smooth.sim.counters().reset();
-        make_batch(world, &smooth).await;
-        batch_is_ready(world, &smooth).await;
-        let (right, foreign, requests) =
-            (unmarked(&smooth), smooth.foreign(), smooth.sim.counts().total.calls);
-        assert_eq!((right.len(), smooth.not_loaded()), (4, Vec::new()));
+        // How it goes when nothing fails, and how many requests that takes when the objects come together. They may come
+        // in two batches, which take more.
+        let mut smooth = Vec::new();
+        for n in 0..3 {
+            smooth.push(quiet(world, &format!("smooth-{n}")).await);
+        }
+        for pf in &smooth {
+            world.ready("Firewall", &pf.name).await;
+            pf.sim.counters().reset();
+            make_batch(world, pf).await;
+        }
+        for pf in &smooth {
+            batch_is_ready(world, pf).await;
+        }
+        let (right, foreign) = (unmarked(&smooth[0]), smooth[0].foreign());
+        let requests = smooth.iter().map(|pf| pf.sim.counts().total.calls).min().unwrap();
+        assert_eq!((right.len(), smooth[0].not_loaded()), (4, Vec::new()));
 
         // Each has its own firewall; all at once, as each spends its time waiting to try again.
         let mut cases = Vec::new();
@@ -104,7 +112,6 @@ fn each_request_of_a_batch_may_fail_in_each_way() {
             hit += pf.sim.faults().list().iter().map(|fault| fault.tally.fired).sum::<u64>();
         }
         println!("{} batches of {requests} requests, {hit} of them with a request that failed", boxes.len());
-        // Objects that come in two batches need more requests than those of one, never fewer.
         assert_eq!(hit, boxes.len() as u64);
     });
 }

@@ -1,6 +1,6 @@
 //! `kill -9` at any moment: whoever goes on comes to the same end, nothing is there twice and nothing is left behind.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::json;
 use skyy_sim::{Fault, FaultKind, Match};
@@ -54,6 +54,8 @@ fn killed_at_random_moments_it_comes_to_the_same_end() {
         let (times, addresses) = if soak() { (20, 60_u16) } else { (5, 20_u16) };
         let pf = world.pfsense("edge").await;
         let foreign = pf.foreign();
+        // Slow enough that a moment can be hit.
+        pf.sim.faults().add(Fault::delay(Match::every("*", "*"), Duration::from_millis(20)));
         world.secret(&pf, KEY).await;
         world.apply(with(firewall(&pf), json!({"spec": {"limits": {"maxDeletesPerBatch": 1000}}}))).await;
         world.apply(pool("public", 10, addresses)).await;

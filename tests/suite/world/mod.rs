@@ -16,7 +16,7 @@ use std::{
     panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -57,7 +57,7 @@ pub(crate) struct World {
     operator: tokio::sync::Mutex<Option<Operator>>,
     endpoints: Mutex<Vec<(String, Requests)>>,
     names: AtomicUsize,
-    spoilt: AtomicUsize,
+    spoilt: AtomicBool,
 }
 
 /// Lets a test live in a world of its own.
@@ -87,9 +87,11 @@ pub(crate) fn run(test: impl AsyncFnOnce(&World)) {
         if outcome.is_ok() && log.says(KEY) {
             outcome = Err(Box::new("a secret stands in the operator's log".to_owned()));
         }
-        if outcome.is_ok() && world.spoilt.load(Ordering::Relaxed) == 0 {
+        if outcome.is_ok() {
             world.sweep().await;
-            lease.keep();
+            if !world.spoilt.load(Ordering::Relaxed) {
+                lease.keep();
+            }
         }
         outcome
     });
@@ -121,7 +123,7 @@ impl World {
             operator: tokio::sync::Mutex::default(),
             endpoints: Mutex::default(),
             names: AtomicUsize::new(0),
-            spoilt: AtomicUsize::new(0),
+            spoilt: AtomicBool::new(false),
         }
     }
 
@@ -132,7 +134,7 @@ impl World {
 
     /// The API server is not fit for another test after this one.
     pub(crate) fn spoil(&self) {
-        self.spoilt.fetch_add(1, Ordering::Relaxed);
+        self.spoilt.store(true, Ordering::Relaxed);
     }
 
     /// A number that nobody else in this world has.

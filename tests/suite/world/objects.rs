@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 
 use super::{NAMESPACE, SYSTEM, World};
 
+/// On every Secret of a test, by which it is found when the test is over.
+const MINE: &str = "skyy.helloskyy.io/suite";
+
 /// Under this name a person writes.
 const PERSON: &str = "person";
 
@@ -184,6 +187,9 @@ impl World {
     pub(crate) async fn try_apply(&self, mut manifest: Value) -> Result<Object, kube::Error> {
         let kind = manifest["kind"].as_str().unwrap().to_owned();
         manifest["apiVersion"] = json!(known(&kind).resource.api_version);
+        if kind == "Secret" {
+            merge(&mut manifest, json!({"metadata": {"labels": {MINE: "true"}}}));
+        }
         let api = self.api(&kind, manifest["metadata"]["namespace"].as_str());
         let name = manifest["metadata"]["name"].as_str().unwrap().to_owned();
         let params = PatchParams::apply(PERSON).force();
@@ -322,14 +328,18 @@ impl World {
                 }
             }
         }
-        for (kind, namespaces) in
-            [("Secret", vec![SYSTEM]), ("Event", vec![NAMESPACE, "default"]), ("Lease", vec![SYSTEM])]
-        {
-            for namespace in namespaces {
-                let api = self.api(kind, Some(namespace));
-                let _ =
-                    api.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
-            }
+        // In a cluster that was given there may be others of these.
+        let mine = ListParams::default().labels(MINE);
+        let told = ListParams::default().fields("reportingController=skyy-command");
+        let lease = ListParams::default().fields("metadata.name=skyy-command");
+        for (kind, namespace, which) in [
+            ("Secret", SYSTEM, &mine),
+            ("Event", NAMESPACE, &told),
+            ("Event", "default", &told),
+            ("Lease", SYSTEM, &lease),
+        ] {
+            let api = self.api(kind, Some(namespace));
+            let _ = api.delete_collection(&DeleteParams::default(), which).await.unwrap();
         }
     }
 }
