@@ -105,6 +105,10 @@ impl Deployments {
             }
             Step::Wait(_) => Ok(None),
         };
+        if deployment.spec.gpus.is_some() && task.is_ok() {
+            hub.forget_config(record.vmid);
+            hub.read_soon(&node);
+        }
         match task {
             Ok(task) => {
                 record.task = task.map(|upid| upid.to_string());

@@ -65,6 +65,7 @@ pub struct ClusterHub {
     interest: Mutex<BTreeMap<u32, Wake>>,
     records: Mutex<BTreeMap<String, Vec<Record>>>,
     stale: Mutex<BTreeMap<String, Instant>>,
+    soon: Mutex<std::collections::BTreeSet<String>>,
     reservations: Mutex<BTreeMap<u32, Reservation>>,
     /// Held while somebody chooses ids and hosts: two at once would choose the same.
     pub placing: tokio::sync::Mutex<()>,
@@ -142,6 +143,12 @@ impl ClusterHub {
     /// A node's details are not what they were: read them with the next look.
     pub fn refresh_node(&self, node: &str) {
         lock(&self.stale).insert(node.to_owned(), Instant::now());
+        self.poke();
+    }
+
+    /// A guest took or gave back a device of the node: read its details with the next look.
+    pub fn read_soon(&self, node: &str) {
+        lock(&self.soon).insert(node.to_owned());
         self.poke();
     }
 
@@ -262,6 +269,7 @@ impl Clusters {
             interest: Mutex::default(),
             records: Mutex::default(),
             stale: Mutex::default(),
+            soon: Mutex::default(),
             reservations: Mutex::default(),
             placing: tokio::sync::Mutex::new(()),
             cloning: tokio::sync::Mutex::new(()),
@@ -422,6 +430,7 @@ impl Reader {
         let members: Vec<String> = seen.status.members.iter().map(|member| member.name.to_string()).collect();
         seen.nodes.retain(|name, _| members.contains(name));
         let keep = DETAILS_KEEP.max(DETAILS_PER_NODE * u32::try_from(members.len()).unwrap_or(u32::MAX));
+        let soon = std::mem::take(&mut *lock(&self.hub.soon));
         let outdated = |name: &str| {
             seen.nodes.get(name).is_some_and(|details| self.hub.is_outdated(name, details.taken))
         };
@@ -429,7 +438,9 @@ impl Reader {
             .iter()
             .filter(|name| seen.is_online(name))
             .filter(|name| {
-                outdated(name) || seen.nodes.get(*name).is_none_or(|details| details.taken.elapsed() > keep)
+                soon.contains(*name)
+                    || outdated(name)
+                    || seen.nodes.get(*name).is_none_or(|details| details.taken.elapsed() > keep)
             })
             .collect();
         let complete = due.len() <= NODES_A_LOOK;
