@@ -5,6 +5,7 @@
 pub mod commands;
 pub mod control_plane;
 pub mod demo;
+pub mod disk;
 pub mod generated;
 pub mod house;
 pub mod process;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::error::{Context as _, Error};
 use crate::process::Guarded;
-use crate::ui;
+use crate::{disk, ui};
 
 /// What the modules' `go` lines say.
 const MINIMUM: &str = "1.26.0";
@@ -201,30 +201,17 @@ fn at_least(version: &str, minimum: &str) -> bool {
 fn folder_of(go: &Path, variable: &str) -> Option<PathBuf> {
     let output = Command::new(go).args(["env", variable]).env("GOTOOLCHAIN", "local").output().ok()?;
     let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    // Go makes it when it needs it; until then the file system is that of what is there.
-    (!folder.is_empty())
-        .then(|| Path::new(&folder).ancestors().find(|path| path.exists()).map(Path::to_owned))?
+    (!folder.is_empty()).then(|| PathBuf::from(folder))
 }
 
 fn check_room(folder: &Path) -> Result<(), Error> {
-    let Some(free_mib) = free_mib(folder) else {
+    let Some(free_mib) = disk::free_mib(folder) else {
         return Ok(()); // No df, no opinion: the build itself will say.
     };
     if free_mib < NEEDED_MIB {
         return Err(Error::NoRoom { folder: folder.to_owned(), free_mib, needed_mib: NEEDED_MIB });
     }
     Ok(())
-}
-
-/// Free space of the file system that holds `folder`.
-fn free_mib(folder: &Path) -> Option<u64> {
-    let output = Command::new("df").args(["-Pk"]).arg(folder).stderr(Stdio::null()).output().ok()?;
-    parse_df(&String::from_utf8_lossy(&output.stdout))
-}
-
-fn parse_df(text: &str) -> Option<u64> {
-    let kib: u64 = text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
-    Some(kib / 1024)
 }
 
 #[cfg(test)]
@@ -243,19 +230,6 @@ mod tests {
         check("go version go1.25.9 linux/amd64\n", Some(false));
         check("go version go1.9 linux/amd64\n", Some(false));
         check("gccgo (GCC) 12\n", None);
-        check("", None);
-    }
-
-    #[test]
-    fn df_output() {
-        fn check(text: &str, expected: Option<u64>) {
-            assert_eq!(parse_df(text), expected, "{text:?}");
-        }
-        check(
-            "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/vda 263174212 13000000 82837504 14% /\n",
-            Some(80_896),
-        );
-        check("Filesystem 1024-blocks Used Available Capacity Mounted on\n", None);
         check("", None);
     }
 }

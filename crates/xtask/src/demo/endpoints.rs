@@ -128,7 +128,21 @@ impl Endpoint {
 
     /// Does something that is no part of the product.
     pub async fn sim_post(&self, path: &str, body: Value) -> Result<()> {
-        self.ask(Method::POST, &format!("/_sim/{path}"), Some(body)).await.map(|_| ())
+        let url = format!("{}/_sim/{path}", self.url);
+        let what = || format!("asking {} for /_sim/{path}", self.name);
+        let answer = self.client.post(url).json(&body).send().await.with_context(what)?;
+        // Some answer with what they did, some with nothing; neither is of interest.
+        answer.error_for_status().with_context(what).map(|_| ())
+    }
+
+    /// Where it answers.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Takes something back that is no part of the product.
+    pub async fn sim_delete(&self, path: &str) -> Result<()> {
+        self.ask(Method::DELETE, &format!("/_sim/{path}"), None).await.map(|_| ())
     }
 
     /// Calls the firewall's own API, as somebody else with the same key. Counted.

@@ -17,7 +17,7 @@ pub const SYSTEM: &str = "skyy-system";
 const SECRET_NAMESPACES: [&str; 2] = [SYSTEM, "tenants"];
 
 /// The wanted state, one document each.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Manifests(Vec<Value>);
 
 impl Manifests {
@@ -59,6 +59,12 @@ impl Manifests {
         Self(self.0.iter().filter(|document| kinds.iter().any(|kind| is(document, kind))).cloned().collect())
     }
 
+    /// All but those of some kinds.
+    #[must_use]
+    pub fn without(&self, kinds: &[&str]) -> Self {
+        Self(self.0.iter().filter(|document| !kinds.iter().any(|kind| is(document, kind))).cloned().collect())
+    }
+
     /// Those of our group.
     #[must_use]
     pub fn ours(&self) -> Self {
@@ -93,6 +99,12 @@ impl Manifests {
             }
         }
         expected
+    }
+
+    /// How many rows there will be on the firewall.
+    pub fn rows(&self) -> usize {
+        let expected = self.expected();
+        ROWS.iter().filter_map(|row| expected.get(*row)).sum()
     }
 
     /// How many guests the Deployments ask for.
@@ -216,7 +228,7 @@ spec: {replicas: 7}
         assert_eq!(expected["FirewallRule"], 2);
         assert_eq!((expected["AddressPool"], expected["Deployment"]), (2, 2));
         assert_eq!(expected.get("Namespace"), None);
-        assert_eq!(manifests.guests(), 4);
+        assert_eq!((manifests.rows(), manifests.guests()), (9, 4));
         assert_eq!(manifests.name_of("Firewall"), Some("edge"));
     }
 

@@ -7,13 +7,15 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
+use skyy_api::common::CONFIRM_DELETES_ANNOTATION;
+
 use super::endpoints::Endpoints;
 use super::manifests::{self, Manifests, SYSTEM};
 use super::operator::Operator;
 use super::world::World;
 use super::{Ports, Settings};
 use crate::control_plane::{ControlPlane, GROUP, Tool, Tools};
-use crate::{ui, workspace};
+use crate::{disk, ui, workspace};
 
 /// Everything that is built and found once, however often the demo is started with it.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub struct Demo {
     pub plane: ControlPlane,
     /// What is wanted.
     pub manifests: Manifests,
+    /// What the chart gives the operator; nothing where it works as the administrator.
+    rights: Manifests,
     /// How it was asked for.
     pub settings: Settings,
 }
@@ -46,6 +50,7 @@ pub struct Demo {
 /// Stage 1: what can be known at once, before anybody waits for anything; then the programs.
 pub fn prepare(settings: Settings) -> Result<Prepared> {
     settings.ports.must_be_free()?;
+    must_have_room(&std::env::temp_dir(), RUNNING_MIB, "TMPDIR")?;
     let tools = Tools::from_env()?;
     let mut wanted = vec![Tool::Kubectl];
     if std::env::var_os("KUBECONFIG").is_none_or(|value| value.is_empty()) {
@@ -53,9 +58,12 @@ pub fn prepare(settings: Settings) -> Result<Prepared> {
     }
     tools.ensure(&wanted)?;
     let root = workspace::root();
-    let folder = match std::env::var_os("SKYY_BIN_DIR") {
-        Some(folder) => PathBuf::from(folder),
-        None => build(&root)?,
+    let folder = if let Some(folder) = std::env::var_os("SKYY_BIN_DIR") {
+        PathBuf::from(folder)
+    } else {
+        let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        must_have_room(&folder, BUILDING_MIB, "CARGO_TARGET_DIR")?;
+        build(&root)?
     };
     let program = |name: &str| -> Result<PathBuf> {
         let path = folder.join(name);
@@ -70,6 +78,24 @@ pub fn prepare(settings: Settings) -> Result<Prepared> {
         operator: program("skyy-operator")?,
         root,
     })
+}
+
+/// What etcd, the logs and the rest of a run take.
+const RUNNING_MIB: u64 = 512;
+/// What is left to build after `cargo xtask` itself was built.
+const BUILDING_MIB: u64 = 1024;
+
+fn must_have_room(folder: &Path, needed: u64, variable: &str) -> Result<()> {
+    // No df, no opinion.
+    if let Some(free) = disk::free_mib(folder)
+        && free < needed
+    {
+        bail!(
+            "{} has {free} MiB free, and the demo needs {needed}: free some, or point {variable} to a larger disk",
+            folder.display()
+        );
+    }
+    Ok(())
 }
 
 fn build(root: &Path) -> Result<PathBuf> {
@@ -105,23 +131,26 @@ impl Prepared {
         ));
 
         let world = World::watch(plane.kubeconfig()).await?;
-        let (kubeconfig, who) = self.identity(&plane)?;
+        let (rights, kubeconfig, who) = self.identity(&plane)?;
         let operator = Operator::start(&self.operator, &kubeconfig, port, plane.folder()).await?;
         ui::note(format!("operator: leads, as {who}; metrics on http://127.0.0.1:{port}/metrics"));
-        Ok(Demo { operator, world, endpoints, plane, manifests, settings: self.settings.clone() })
+        Ok(Demo { operator, world, endpoints, plane, manifests, rights, settings: self.settings.clone() })
     }
 
-    /// The operator's kubeconfig and, in words, whose it is.
-    fn identity(&self, plane: &ControlPlane) -> Result<(PathBuf, String)> {
+    /// The operator's rights, its kubeconfig and, in words, whose it is.
+    fn identity(&self, plane: &ControlPlane) -> Result<(Manifests, PathBuf, String)> {
         if let Err(error) = self.tools.ensure(&[Tool::Helm]) {
             ui::note(format!("no helm to render the chart's rights with: {error}"));
-            return Ok((plane.kubeconfig().to_owned(), String::from("the administrator")));
+            let nobody =
+                (Manifests::default(), plane.kubeconfig().to_owned(), String::from("the administrator"));
+            return Ok(nobody);
         }
         let rights = manifests::rights(plane, &self.root.join("charts/skyy-command"))?;
         plane.apply(&rights.text()).context("applying the chart's rights")?;
         let name = rights.name_of("ServiceAccount").context("the chart has no ServiceAccount")?;
         let kubeconfig = plane.service_account_kubeconfig(SYSTEM, name)?;
-        Ok((kubeconfig, format!("ServiceAccount {SYSTEM}/{name}, with the chart's rights and no others")))
+        let who = format!("ServiceAccount {SYSTEM}/{name}, with the chart's rights and no others");
+        Ok((rights, kubeconfig, who))
     }
 }
 
@@ -135,13 +164,29 @@ impl Demo {
         Ok(began)
     }
 
+    /// Says to the Firewall that so many deletions at once are meant.
+    pub fn confirm_deletes(&self, rows: usize) -> Result<()> {
+        let firewall = self.manifests.name_of("Firewall").context("no Firewall among the manifests")?;
+        let confirm = format!("{CONFIRM_DELETES_ANNOTATION}={rows}");
+        self.plane.kubectl(&[
+            "annotate",
+            "--overwrite",
+            "firewalls.skyy.helloskyy.io",
+            firewall,
+            &confirm,
+        ])?;
+        Ok(())
+    }
+
     /// The end. On a cluster of the user's, what was applied is taken away again while the operator still lives, as
     /// only it can clear its finalizers; an API server of our own goes with all it has.
     pub fn finish(mut self) -> Result<()> {
         if !self.plane.is_own() {
-            ui::note("taking everything away from the cluster of KUBECONFIG; the CRDs stay");
+            ui::note("taking everything away from the cluster of KUBECONFIG; CRDs and namespaces stay");
+            self.confirm_deletes(self.manifests.rows())?;
             self.plane.delete(&self.manifests.ours().text())?;
-            self.plane.delete(&self.manifests.text())?;
+            self.plane.delete(&self.manifests.without(&["Namespace"]).text())?;
+            self.plane.delete(&self.rights.text())?;
         }
         self.operator.stop()
     }

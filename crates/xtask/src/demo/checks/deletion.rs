@@ -5,18 +5,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use skyy_api::common::CONFIRM_DELETES_ANNOTATION;
 
 use super::{INTERVAL, Outside, REPAIR, Report, took, until};
 use crate::demo::stages::Demo;
 
 const GONE_WITHIN: Duration = Duration::from_mins(5);
-const CONFIRM: &str = "skyy.helloskyy.io/confirm-deletes";
 
 pub(super) async fn run(demo: &mut Demo, report: &mut Report) -> Result<()> {
     let before = Outside::look(&demo.endpoints).await?;
     let foreign = before.foreign();
     let ours = demo.manifests.ours();
-    let firewall = ours.name_of("Firewall").context("no Firewall among the manifests")?.to_owned();
     demo.plane.begin_delete(&ours.text()).context("deleting everything")?;
 
     // 2,000 rows at once may be a mistake: nothing goes before somebody has said how many.
@@ -27,7 +26,7 @@ pub(super) async fn run(demo: &mut Demo, report: &mut Report) -> Result<()> {
             .look()
             .iter()
             .flat_map(|kind| &kind.objects)
-            .any(|object| object.message.contains(CONFIRM)))
+            .any(|object| object.message.contains(CONFIRM_DELETES_ANNOTATION)))
     })
     .await?;
     let now = Outside::look(&demo.endpoints).await?;
@@ -43,8 +42,7 @@ pub(super) async fn run(demo: &mut Demo, report: &mut Report) -> Result<()> {
             now.own_rows(),
         ),
     );
-    let confirm = format!("{CONFIRM}={}", before.own_rows());
-    demo.plane.kubectl(&["annotate", "firewalls.skyy.helloskyy.io", &firewall, &confirm])?;
+    demo.confirm_deletes(before.own_rows())?;
 
     let gone = until(GONE_WITHIN, async || {
         demo.must_run()?;

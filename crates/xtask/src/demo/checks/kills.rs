@@ -13,7 +13,7 @@ use crate::ui;
 
 const KILLS: usize = 10;
 /// Between one start and the next kill: short enough to hit the work, long enough to have some.
-const BETWEEN: std::ops::Range<u64> = 500..6_500;
+const BETWEEN: std::ops::Range<u64> = 500..4_500;
 
 pub(super) async fn run(prepared: &Prepared, report: &mut Report, seed: u64) -> Result<()> {
     let (mut demo, before) = begin(prepared).await?;

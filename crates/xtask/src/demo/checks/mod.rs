@@ -4,6 +4,7 @@
 mod deletion;
 mod drift;
 mod kills;
+mod nonsense;
 mod outside;
 mod steady;
 mod unplug;
@@ -24,8 +25,8 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// What repairing takes once it is seen: writes, and a reload at the simulator's speed.
 const REPAIR: Duration = Duration::from_secs(5);
 
-/// The groups of checks, each with what it needs.
-const GROUPS: [&str; 5] = ["steady", "drift", "deletion", "unplug", "kills"];
+/// The groups of checks.
+const GROUPS: [&str; 6] = ["steady", "drift", "nonsense", "deletion", "unplug", "kills"];
 
 /// What came of the checks.
 #[derive(Debug, Default)]
@@ -71,10 +72,10 @@ pub async fn run(prepared: &Prepared, only: Option<&str>, seed: Option<u64>) -> 
     }
     let began = Instant::now();
     let mut report = Report::default();
-    if ["steady", "drift", "deletion"].into_iter().any(wanted) {
-        ui::note("== one demo: steady state, drift, deletion");
+    if ["steady", "drift", "nonsense", "deletion"].into_iter().any(wanted) {
+        ui::note("== one demo: steady state, drift, nonsense, deletion");
         let result = one_demo(prepared, &mut report, wanted).await;
-        report.ended("steady, drift, deletion", result);
+        report.ended("steady, drift, nonsense, deletion", result);
     }
     for endpoint in unplug::ENDPOINTS.iter().filter(|_| wanted("unplug")) {
         ui::note(format!("== a fresh demo, {} unplugged meanwhile", endpoint.kind));
@@ -107,13 +108,16 @@ async fn one_demo(prepared: &Prepared, report: &mut Report, wanted: impl Fn(&str
         if wanted("drift") {
             drift::run(&mut demo, report).await?;
         }
+        if wanted("nonsense") {
+            nonsense::run(&mut demo, report).await?;
+        }
         if wanted("deletion") {
             deletion::run(&mut demo, report).await?;
         }
         Ok(())
     }
     .await;
-    end(demo, "steady-drift-deletion")?;
+    end(demo, "one-demo")?;
     result
 }
 

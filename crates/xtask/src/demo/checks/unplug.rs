@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use super::{INTERVAL, REPAIR, Report, begin, converged, end, took, until};
+use super::{INTERVAL, Outside, REPAIR, Report, begin, converged, end, took, until};
 use crate::demo::endpoints::{Endpoint, Endpoints};
 use crate::demo::stages::{Demo, Prepared};
 use crate::demo::world::Object;
@@ -23,27 +23,32 @@ pub(super) struct Unplugged {
     endpoint: fn(&Endpoints) -> &Endpoint,
     /// Kinds that have nothing to do with it and become Ready meanwhile.
     others: &'static [&'static str],
+    /// Whether guests have nothing to do with it, but for the one that waits for an address.
+    guests: bool,
 }
 
 /// Each of them.
 pub(super) const ENDPOINTS: [Unplugged; 3] = [
     Unplugged {
         kind: "Firewall",
-        after: Duration::from_secs(6),
+        after: Duration::from_secs(4),
         endpoint: |endpoints| &endpoints.pfsense,
         others: &["ProxmoxHost", "CephPool"],
+        guests: true,
     },
     Unplugged {
         kind: "ProxmoxCluster",
-        after: Duration::from_secs(10),
+        after: Duration::from_secs(5),
         endpoint: |endpoints| &endpoints.proxmox,
         others: &["VirtualIP", "NatMapping", "DhcpReservation", "FirewallRule", "CephPool"],
+        guests: false,
     },
     Unplugged {
         kind: "CephCluster",
         after: Duration::ZERO,
         endpoint: |endpoints| &endpoints.ceph,
         others: &["ProxmoxHost", "VirtualIP", "NatMapping", "DhcpReservation", "FirewallRule"],
+        guests: true,
     },
 ];
 
@@ -71,10 +76,14 @@ async fn out(demo: &mut Demo, report: &mut Report, what: &Unplugged) -> Result<(
         others.into_iter().flat_map(|other| other.objects).collect()
     };
     let ready_before = others(demo).iter().filter(|object| object.ready).count();
+    let outside = Outside::look(&demo.endpoints).await?;
+    let running_before = outside.own_guests().filter(|guest| guest.running).count();
     (what.endpoint)(&demo.endpoints).unplug(OUT_FOR).await.context("pulling the plug")?;
     let pulled = Instant::now();
 
     let within = INTERVAL + REPAIR;
+    // Not Ready for any other reason does not count: the condition names what does not answer.
+    let url = (what.endpoint)(&demo.endpoints).url().to_owned();
     let mut said = String::new();
     let seen = until(within, async || {
         let object = demo
@@ -83,7 +92,9 @@ async fn out(demo: &mut Demo, report: &mut Report, what: &Unplugged) -> Result<(
             .into_iter()
             .find(|one| one.name == kind)
             .and_then(|one| one.objects.into_iter().next());
-        let Some(object) = object.filter(|object| !object.ready) else { return Ok(false) };
+        let Some(object) = object.filter(|object| !object.ready && object.message.contains(&url)) else {
+            return Ok(false);
+        };
         said = format!("{}: {}", object.reason, object.message);
         Ok(true)
     })
@@ -92,14 +103,23 @@ async fn out(demo: &mut Demo, report: &mut Report, what: &Unplugged) -> Result<(
 
     let expected: usize =
         what.others.iter().map(|other| demo.manifests.expected().get(*other).copied().unwrap_or(0)).sum();
-    let ready = || others(demo).iter().filter(|object| object.ready).count();
-    let meanwhile = until(OUT_FOR.saturating_sub(pulled.elapsed()), async || Ok(ready() >= expected)).await?;
+    let guests = if what.guests { demo.manifests.guests().saturating_sub(1) } else { 0 };
+    let (mut ready, mut running) = (0, 0);
+    let left = OUT_FOR.saturating_sub(pulled.elapsed());
+    let meanwhile = until(left, async || {
+        let outside = Outside::look(&demo.endpoints).await?;
+        running = outside.own_guests().filter(|guest| guest.running).count();
+        ready = others(demo).iter().filter(|object| object.ready).count();
+        Ok(ready >= expected && running >= guests)
+    })
+    .await?
+    .map(|_| pulled.elapsed());
     report.check(
         meanwhile.is_some(),
         format!(
-            "unplug: the rest goes on without {kind}: Ready of {} went from {ready_before} to {} of {expected}, {}",
+            "unplug: the rest goes on without {kind}: from {ready_before} to {ready} of {expected} Ready ({}), from \
+             {running_before} to {running} guests, {}",
             what.others.join(", "),
-            ready(),
             took(meanwhile, OUT_FOR)
         ),
     );
